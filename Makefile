@@ -1,0 +1,48 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+help:  ## show what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+setup: $(READY)  ## create .venv with everything in requirements.lock (the other targets do so themselves)
+
+train: $(READY)  ## draw the demo clips, train a DSTA detector on them, evaluate and report
+	$(BIN)/mmad-train
+
+test: $(READY)  ## run the fast tests
+	$(BIN)/python -m pytest -q
+
+test-all: $(READY)  ## run every test
+	$(BIN)/python -m pytest -q -m ''
+
+lint: $(READY)  ## check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## measure speed
+	@for script in benchmarks/speed_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+weights: $(READY)  ## pre-train the demo's backbone anew (half an hour on two cores)
+	$(BIN)/mmad-pretrain hydra.run.dir=runs/pretrain/vmae_tiny
+
+lock: $(READY)  ## resolve pyproject.toml into requirements.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra demo --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -o requirements.lock
+
+clean:  ## remove the environment, caches and runs are kept
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help setup train test test-all lint bench weights lock clean
