@@ -1,0 +1,1 @@
+"""Drawn people who perform micro-actions, written in the layout of the MMA-52 release."""

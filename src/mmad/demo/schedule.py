@@ -1,0 +1,201 @@
+"""Who does what when: plans every clip of a split before any is drawn.
+
+The statistics follow MMA-52: clips of 5 to 15 s with about three instances, most of which overlap another,
+and a long tail of classes, flattened (square root of the real counts) so that a small test split still holds
+several instances of each class.
+"""
+
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmad.demo.actions import ACTIONS, Action, Beat
+
+SHORTEST = 0.7  # seconds
+_EXPECTED = 3.05  # instances per clip
+_TRACK_GAP = 0.25  # seconds between two instances that share a track
+_CLASS_GAP = 0.5  # seconds between two instances of one class
+
+
+@dataclass(frozen=True)
+class Performance:
+    """One action in one clip.
+
+    Args:
+        label: class index.
+        start, end: seconds at which its first and its last frame are shown.
+        size, tempo: factor on amplitude and frequency.
+        side, sign: see `mmad.demo.actions.Beat`.
+    """
+
+    label: int
+    start: float
+    end: float
+    size: float
+    tempo: float
+    side: int
+    sign: int
+
+    @property
+    def action(self) -> Action:
+        """How it is drawn."""
+        return ACTIONS[self.label]
+
+    def conflicts(self, other: "Performance") -> bool:
+        """Whether a body could not do both, or nobody could tell where one ends and the other starts."""
+        gap = max(self.start, other.start) - min(self.end, other.end)
+        if self.label == other.label:
+            return gap < _CLASS_GAP
+        return gap < _TRACK_GAP and bool(self.action.occupies(self.side) & other.action.occupies(other.side))
+
+    def beat(self, time: float, *, last: float) -> Beat | None:
+        """The action at a time of the clip in seconds, or None when it is not performed.
+
+        It ramps up and down inside its segment, except where the clip starts or ends (at `last`) during it.
+        """
+        if not self.start <= time <= self.end:
+            return None
+        ramp = min(0.4, 0.3 * (self.end - self.start))
+        up = 1.0 if self.start == 0 else min(1.0, (time - self.start) / ramp)
+        down = 1.0 if self.end >= last else min(1.0, (self.end - time) / ramp)
+        linear = min(up, down)
+        return Beat(
+            weight=linear * linear * (3 - 2 * linear),
+            time=time - self.start,
+            size=self.size,
+            tempo=self.tempo,
+            side=self.side,
+            sign=self.sign,
+        )
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """Everything that decides what a clip shows.
+
+    Args:
+        split, index: the clip's place in the data set.
+        seed: of the data set.
+        subject: number of the person.
+        fps: frames per second.
+        frames: length.
+        standing: on the feet instead of on the chair.
+        performances: ordered by start.
+    """
+
+    split: str
+    index: int
+    seed: int
+    subject: int
+    fps: int
+    frames: int
+    standing: bool
+    performances: tuple[Performance, ...]
+
+    @property
+    def video_id(self) -> str:
+        """Name as in the MMA-52 release that carries the subject: subject, session, clip, suffix.
+
+        >>> ClipPlan("train", 3, 0, 7, 16, 100, False, ()).video_id
+        '007_01_0003_A'
+        """
+        return f"{self.subject:03d}_01_{self.index:04d}_A"
+
+
+def stream(seed: int, *place: int | str) -> np.random.Generator:
+    """A random generator of its own for one place (split, index, purpose, ...) of a data set."""
+    numbers = [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in place]
+    return np.random.default_rng([seed, *numbers])
+
+
+def plan_split(split: str, *, clips: int, subjects: range, seed: int) -> list[ClipPlan]:
+    """Plans the clips of a split one after the other, so that rare classes get their share.
+
+    The first instance of a clip is of the class that so far has least of what it should have; the others are
+    drawn in proportion to what each class should have.
+
+    Args:
+        split: name of the split.
+        clips: how many.
+        subjects: numbers of the people, taken in turn.
+        seed: of the data set.
+    """
+    labels = sorted(ACTIONS)
+    weights = np.sqrt([ACTIONS[label].count for label in labels])
+    expected = _EXPECTED * clips
+    target = np.maximum(expected * weights / weights.sum(), 3.5 + 0.016 * expected)
+    chance = target / target.sum()
+    seen: Counter[int] = Counter()
+    plans = []
+    for index in range(clips):
+        rng = stream(seed, split, index, "schedule")
+        rarest = labels[
+            int(np.argmin([seen[label] / aim for label, aim in zip(labels, target, strict=True)]))
+        ]
+        fps = 15 if index % 5 == 4 else 16
+        frames = round((5 + 10 * rng.beta(1.6, 1.45)) * fps)
+        performances = _perform(rng, labels, chance, rarest, fps, frames)
+        seen.update(performance.label for performance in performances)
+        can_stand = not any(performance.action.needs_chair for performance in performances)
+        plans.append(
+            ClipPlan(
+                split=split,
+                index=index,
+                seed=seed,
+                subject=subjects[index % len(subjects)],
+                fps=fps,
+                frames=frames,
+                standing=bool(can_stand and rng.uniform() < 0.35),
+                performances=tuple(
+                    sorted(performances, key=lambda performance: (performance.start, performance.label))
+                ),
+            )
+        )
+    return plans
+
+
+def _perform(
+    rng: np.random.Generator, labels: list[int], chance: np.ndarray, first: int, fps: int, frames: int
+) -> list[Performance]:
+    performances: list[Performance] = []
+    for _ in range(2 + rng.poisson(1.05)):
+        for _ in range(30):
+            label = int(rng.choice(labels, p=chance)) if performances else first
+            candidate = _draw(rng, label, performances, fps, frames)
+            if not any(candidate.conflicts(other) for other in performances):
+                performances.append(candidate)
+                break
+    return performances
+
+
+def _draw(
+    rng: np.random.Generator, label: int, earlier: list[Performance], fps: int, frames: int
+) -> Performance:
+    last = (frames - 1) / fps
+    action = ACTIONS[label]
+    length = float(
+        np.clip(rng.lognormal(np.log(action.seconds), action.spread), SHORTEST, 0.95 * frames / fps)
+    )
+    where = rng.uniform()
+    if where < 0.06:
+        start = 0.0
+    elif earlier and where < 0.72:
+        beside = earlier[int(rng.integers(len(earlier)))]
+        start = rng.uniform(beside.start - 0.5, beside.end - 0.3)
+    else:
+        start = rng.uniform(0.0, last - length)
+    start = float(np.clip(start, 0.0, max(last - length, 0.0)))
+    # Rounded to frames here: this module stays free of torch, which workers would take seconds to import.
+    start_frame = round(start * fps)
+    end_frame = min(start_frame + round(length * fps), frames - 1)
+    return Performance(
+        label=label,
+        start=start_frame / fps,
+        end=end_frame / fps,
+        size=float(rng.uniform(0.88, 1.1)),
+        tempo=float(rng.uniform(0.9, 1.1)),
+        side=int(rng.choice([-1, 1])),
+        sign=int(rng.choice([-1, 1])),
+    )
