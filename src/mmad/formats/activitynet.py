@@ -1,0 +1,171 @@
+"""JSON files in ActivityNet's layout, which OpenTAD shares: ground truth and results."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmad.annotations import Clip, Instance
+from mmad.errors import MmadError
+from mmad.formats.detections import Detection, by_clip
+from mmad.formats.fields import label_index, real_number, whole_number
+from mmad.formats.table import read_text
+from mmad.formats.videos import find_videos, subfolders
+from mmad.segments import Segments
+from mmad.taxonomy import Taxonomy
+
+
+def parse_json(text: str, *, source: str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        MmadError: it is not JSON, or no object.
+    """
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise MmadError(
+            f"{source}, line {error.lineno}: not valid JSON ({error.msg}); write the file again"
+        ) from error
+    return _object(document, where=source)
+
+
+def read_activitynet(
+    path: Path, *, videos: Path, taxonomy: Taxonomy, subset: str | None = None
+) -> list[Clip]:
+    """The clips of a ground-truth file, whose entries must name `duration` in seconds and the number `frame`.
+
+    Args:
+        path: the JSON file.
+        videos: folder with `<id>.mp4`, or one folder deeper.
+        taxonomy: the classes.
+        subset: as in `read_instances`.
+
+    Raises:
+        MmadError: a video, a frame number or a duration is missing, or as in `read_instances`.
+    """
+    database = _database(path, subset=subset)
+    paths = find_videos(database, ([Path(videos)], subfolders(Path(videos))))
+    absent = [clip for clip in database if clip not in paths]
+    if absent:
+        raise MmadError(
+            f"{len(absent)} of {len(database)} videos of {path} are absent from {videos}, the first is "
+            f"{absent[0]}.mp4; put them there"
+        )
+    clips = []
+    for clip, entry in database.items():
+        where = f"{path}, clip {clip!r}"
+        frames = whole_number(entry.get("frame"), what="frame", where=where)
+        duration = real_number(entry.get("duration"), what="duration", where=where)
+        if frames <= 0 or duration <= 0:
+            raise MmadError(f"{where}: {frames} frames in {duration:g} s, expected more than 0; correct both")
+        instances = _instances(entry, taxonomy=taxonomy, where=where)
+        clips.append(Clip(clip, paths[clip], None, frames / duration, frames, instances))
+    return clips
+
+
+def read_instances(
+    path: Path, *, taxonomy: Taxonomy, subset: str | None = None
+) -> dict[str, tuple[Instance, ...]]:
+    """The instances of each clip of a ground-truth file, without need of videos or frame rates.
+
+    Args:
+        path: the JSON file.
+        taxonomy: the classes.
+        subset: `training`, `validation`, `testing` or however the file calls them; a beginning is enough, so
+            `val` is `validation`. None takes all.
+
+    Raises:
+        MmadError: the file is missing or has another layout, the subset is unknown, or an instance cannot be
+            right.
+    """
+    return {
+        clip: _instances(entry, taxonomy=taxonomy, where=f"{path}, clip {clip!r}")
+        for clip, entry in _database(path, subset=subset).items()
+    }
+
+
+def parse_results(document: Mapping[str, Any], *, taxonomy: Taxonomy, source: str) -> dict[str, Segments]:
+    """Predictions of each clip from a results object `{"results": {id: [{"label", "score", "segment"}]}}`.
+
+    Args:
+        document: the parsed JSON; only `results` is used.
+        taxonomy: the classes.
+        source: name of the file, for errors.
+
+    Raises:
+        MmadError: `results` is missing, or an entry cannot be right.
+    """
+    if "results" not in document:
+        kind = (
+            "this is ground truth" if "database" in document else f"keys are {', '.join(document) or 'none'}"
+        )
+        raise MmadError(f"{source} has no 'results' ({kind}); give a file of predictions")
+    results = _object(document["results"], where=f"{source}, 'results'")
+    return by_clip(_detections(results, taxonomy=taxonomy, source=source), source=source, clips=results)
+
+
+def _database(path: Path, *, subset: str | None) -> dict[str, dict[str, Any]]:
+    """The entries of a subset."""
+    document = parse_json(read_text(path), source=str(path))
+    if "database" not in document:
+        kind = "this is predictions" if "results" in document else f"keys are {', '.join(document) or 'none'}"
+        raise MmadError(f"{path} has no 'database' ({kind}); give a file of ground truth")
+    entries = {
+        clip: _object(entry, where=f"{path}, clip {clip!r}")
+        for clip, entry in _object(document["database"], where=f"{path}, 'database'").items()
+    }
+    if subset is None:
+        return entries
+    chosen = {
+        clip: entry
+        for clip, entry in entries.items()
+        if str(entry.get("subset", "")).lower().startswith(subset.lower())
+    }
+    if not chosen:
+        known = sorted({str(entry.get("subset")) for entry in entries.values()})
+        raise MmadError(f"{path} has no subset {subset!r}; choose from {', '.join(known) or 'none'}")
+    return chosen
+
+
+def _instances(entry: Mapping[str, Any], *, taxonomy: Taxonomy, where: str) -> tuple[Instance, ...]:
+    instances = []
+    for row in _list(entry.get("annotations", []), where=where):
+        start, end = _segment(row, where=where)
+        if start < 0 or start >= end:
+            raise MmadError(f"{where}: segment [{start:g}, {end:g}], expected 0 <= start < end; correct it")
+        instances.append(Instance(start, end, label_index(row.get("label"), taxonomy=taxonomy, where=where)))
+    return tuple(instances)
+
+
+def _detections(results: Mapping[str, Any], *, taxonomy: Taxonomy, source: str) -> Iterator[Detection]:
+    for clip, rows in results.items():
+        where = f"{source}, clip {clip!r}"
+        for row in _list(rows, where=where):
+            label = label_index(row.get("label"), taxonomy=taxonomy, where=where)
+            score = real_number(row.get("score"), what="score", where=where)
+            yield Detection(clip, *_segment(row, where=where), label, score)
+
+
+def _segment(row: Mapping[str, Any], *, where: str) -> tuple[float, float]:
+    segment = row.get("segment")
+    if not isinstance(segment, list) or len(segment) != 2:
+        raise MmadError(f"{where}: segment is {segment!r}, expected [start, end] in seconds; correct it")
+    return (
+        real_number(segment[0], what="start", where=where),
+        real_number(segment[1], what="end", where=where),
+    )
+
+
+def _object(value: object, *, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise MmadError(
+            f"{where}: expected a JSON object, found {type(value).__name__}; write the file again"
+        )
+    return value
+
+
+def _list(value: object, *, where: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise MmadError(f"{where}: expected a list, found {type(value).__name__}; write the file again")
+    return [_object(row, where=where) for row in value]

@@ -1,0 +1,209 @@
+"""MMA-52 as released: one CSV file per split, one row per instance, times in frames.
+
+Two releases exist. One has ids that begin with the subject (`001_01_0001_A`) and no frame rate; the other has
+ids such as `train0000` and the column `fps`. Its test file holds placeholders in place of instances.
+"""
+
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmad.annotations import Clip, Instance
+from mmad.errors import MmadError
+from mmad.formats.fields import label_index, real_number, whole_number
+from mmad.formats.table import read_text, table_rows
+from mmad.formats.videos import find_videos, subfolders
+from mmad.taxonomy import MMA52, Taxonomy
+from mmad.timebase import frame_to_seconds
+
+_COLUMNS = ("video_id", "start_frame", "end_frame", "class", "total_frames")
+_PLACEHOLDER = (0, 20)
+_WITH_SUBJECT = re.compile(r"(\d+)_\d+_\d+")
+
+
+@dataclass
+class AnnotatedClip:
+    """What the CSV file says of one clip.
+
+    Args:
+        frames: number of raw frames.
+        fps: raw frames per second, None where the file does not say.
+        rows: (start frame, end frame, class index) of each instance.
+    """
+
+    frames: int
+    fps: float | None
+    rows: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def instances(self, fps: float, *, end_inclusive: bool) -> tuple[Instance, ...]:
+        """The instances in seconds."""
+        last = int(end_inclusive)
+        return tuple(
+            Instance(frame_to_seconds(start, fps), frame_to_seconds(end + last, fps), label)
+            for start, end, label in self.rows
+        )
+
+
+def read_mma52(
+    root: Path,
+    split: str,
+    *,
+    taxonomy: Taxonomy = MMA52,
+    fps: Callable[[Path], float] | float | None = None,
+    end_inclusive: bool = False,
+    require_videos: bool = True,
+) -> list[Clip]:
+    """The clips of one split, in the order of its file.
+
+    Args:
+        root: folder with `annotations/<split>.csv` (or `<split>.csv`) and the videos `<split>/<id>.mp4` (or
+            `<id>.mp4`, or either one folder deeper).
+        split: `train`, `val` or `test`.
+        taxonomy: the classes.
+        fps: frames per second of clips whose file lacks the column `fps`: a number, or a function that asks
+            the video.
+        end_inclusive: whether the end frame belongs to the action, so that it ends at (end + 1) / fps.
+            Published results use end / fps.
+        require_videos: whether every video must be there; without, a missing one gets the path where it
+            should be.
+
+    Returns:
+        One clip per video id; `subject` is known where the id begins with it.
+
+    Raises:
+        MmadError: a folder, file, column or video is missing, or a row cannot be right.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise MmadError(
+            f"{root} is not a folder; give the one that holds annotations/{split}.csv and the videos"
+        )
+    source = _annotation_file(root, split)
+    annotated = read_annotation_csv(source, taxonomy=taxonomy, end_inclusive=end_inclusive)
+    places = ([root / split], [root], subfolders(root / split), subfolders(root))
+    videos = find_videos(annotated, places)
+
+    # A probe needs the video, required or not.
+    probed = [clip for clip, known in annotated.items() if known.fps is None and callable(fps)]
+    absent = [clip for clip in (annotated if require_videos else probed) if clip not in videos]
+    if absent:
+        named = ", ".join(f"{clip}.mp4" for clip in absent[:3]) + (", ..." if len(absent) > 3 else "")
+        raise MmadError(
+            f"{len(absent)} of {len(annotated)} videos of {source} are absent from {root}: {named}; "
+            f"put them into {root / split}"
+        )
+    clips = []
+    for clip, known in annotated.items():
+        path = videos.get(clip, root / split / f"{clip}.mp4")
+        rate = fps(path) if known.fps is None and callable(fps) else known.fps or fps
+        rate = _checked_fps(rate, source=source, clip=clip)  # type: ignore[arg-type]
+        instances = known.instances(rate, end_inclusive=end_inclusive)
+        clips.append(Clip(clip, path, _subject(clip), rate, known.frames, instances))
+    return clips
+
+
+def read_annotation_csv(
+    path: Path, *, taxonomy: Taxonomy, end_inclusive: bool = False
+) -> dict[str, AnnotatedClip]:
+    """What an annotation file of either release says of each clip, in frames.
+
+    Placeholders of the test file (every clip one row from frame 0 to 20) are dropped with a warning.
+
+    Args:
+        path: the CSV file.
+        taxonomy: the classes.
+        end_inclusive: whether the end frame belongs to the action; it must then be less than the number of
+            frames.
+
+    Raises:
+        MmadError: the file or a column is missing, or a row cannot be right.
+    """
+    clips: dict[str, AnnotatedClip] = {}
+    faults: list[str] = []
+    for line, row in table_rows(read_text(path), columns=_COLUMNS, source=str(path)):
+        try:
+            _add_row(clips, row, where=f"{path}, line {line}", taxonomy=taxonomy, end_inclusive=end_inclusive)
+        except MmadError as fault:
+            faults.append(str(fault))
+    if faults:
+        raise MmadError(faults[0] + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""))
+    if not clips:
+        raise MmadError(f"{path} has a header and no rows; check the download")
+    if all([row[:2] for row in clip.rows] == [_PLACEHOLDER] for clip in clips.values()):
+        warnings.warn(
+            f"{path} holds placeholders, not instances: its clips have no ground truth", stacklevel=2
+        )
+        for clip in clips.values():
+            clip.rows.clear()
+    return clips
+
+
+def _add_row(
+    clips: dict[str, AnnotatedClip],
+    row: dict[str, str],
+    *,
+    where: str,
+    taxonomy: Taxonomy,
+    end_inclusive: bool,
+) -> None:
+    """Adds one row to its clip; raises MmadError if it cannot be right."""
+    start, end, frames = (
+        whole_number(row[name], what=name, where=where)
+        for name in ("start_frame", "end_frame", "total_frames")
+    )
+    label = label_index(row["class"], taxonomy=taxonomy, where=where)
+    fps = real_number(row["fps"], what="fps", where=where) if "fps" in row else None
+    clip = clips.setdefault(row["video_id"], AnnotatedClip(frames, fps))
+    if fps is not None and fps <= 0:
+        raise MmadError(f"{where}: fps is {fps:g}, expected more than 0; correct the row")
+    if start < 0:
+        raise MmadError(f"{where}: start_frame is {start}, expected 0 or more; correct the row")
+    if start >= end:
+        raise MmadError(f"{where}: start_frame {start} is not before end_frame {end}; correct the row")
+    last = frames - int(end_inclusive)
+    if end > last:
+        raise MmadError(
+            f"{where}: end_frame is {end}, expected at most {last} of {frames} frames; correct the row"
+        )
+    if (clip.frames, clip.fps) != (frames, fps):
+        name, here, before = (
+            ("total_frames", frames, clip.frames) if clip.frames != frames else ("fps", fps, clip.fps)
+        )
+        raise MmadError(
+            f"{where}: {name} of clip {row['video_id']!r} is {here}, an earlier row says {before}; "
+            "make its rows agree"
+        )
+    clip.rows.append((start, end, label))
+
+
+def _annotation_file(root: Path, split: str) -> Path:
+    """The CSV file of a split."""
+    candidates = (root / "annotations" / f"{split}.csv", root / f"{split}.csv")
+    for path in candidates:
+        if path.is_file():
+            return path
+    others = sorted(path.name for folder in (root / "annotations", root) for path in folder.glob("*.csv"))
+    raise MmadError(
+        f"{candidates[0]} does not exist, nor does {candidates[1]}; CSV files there: "
+        f"{', '.join(others) or 'none'}; put the annotation file there or choose another split"
+    )
+
+
+def _checked_fps(fps: float | None, *, source: Path, clip: str) -> float:
+    """Frames per second of a clip; raises MmadError if unknown or impossible."""
+    if fps is None:
+        raise MmadError(
+            f"{source} has no column 'fps', so frames of clip {clip!r} cannot become seconds; "
+            "give fps as a number (30 for most clips, 29 for some) or read it from the videos"
+        )
+    if not fps > 0:
+        raise MmadError(f"fps of clip {clip!r} is {fps}, expected more than 0; check the video")
+    return float(fps)
+
+
+def _subject(clip: str) -> str | None:
+    """The subject that an id begins with; widths vary, so `07` and `007` are the same."""
+    match = _WITH_SUBJECT.match(clip)
+    return str(int(match[1])) if match else None

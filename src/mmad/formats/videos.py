@@ -1,0 +1,69 @@
+"""Finds the video file of each clip by its id."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mmad.errors import MmadError
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders right inside a folder, sorted; none if it does not exist."""
+    return sorted(inner for inner in folder.iterdir() if inner.is_dir()) if folder.is_dir() else []
+
+
+def find_videos(ids: Iterable[str], places: Sequence[Sequence[Path]]) -> dict[str, Path]:
+    """The file `<id>.mp4` of each clip.
+
+    Folders are listed, not asked for a name: a case-insensitive file system would hand out another clip's
+    video, since ids of MMA-52 may differ by letter case alone.
+
+    Args:
+        ids: clip ids.
+        places: groups of folders, the likeliest group first; a later one is searched only for what is still
+            missing.
+
+    Returns:
+        Path of each clip that was found: exact case first, otherwise a match in another case, if it is the
+        only one and no other clip's own.
+
+    Raises:
+        MmadError: a clip has two files.
+    """
+    wanted = dict.fromkeys(ids)
+    found: dict[str, Path] = {}
+    strays: dict[str, dict[Path, None]] = {}
+    for folders in places:
+        if len(found) == len(wanted):
+            break
+        here: dict[str, Path] = {}
+        for path in _videos(folders):
+            name = path.name[: -len(path.suffix)]
+            if name not in wanted:
+                strays.setdefault(name.lower(), {})[path] = None
+            elif name in found:
+                continue
+            elif name in here:
+                raise _ambiguous(name, here[name], path)
+            else:
+                here[name] = path
+        found |= here
+    for clip in wanted:
+        matches = list(strays.get(clip.lower(), ()))
+        if clip in found or not matches:
+            continue
+        if len(matches) > 1:
+            raise _ambiguous(clip, *matches[:2])
+        found[clip] = matches[0]
+    return found
+
+
+def _videos(folders: Iterable[Path]) -> Iterable[Path]:
+    for folder in folders:
+        if folder.is_dir():
+            yield from sorted(path for path in folder.iterdir() if path.suffix.lower() == ".mp4")
+
+
+def _ambiguous(clip: str, first: Path, second: Path) -> MmadError:
+    return MmadError(
+        f"clip {clip!r} could be {first} or {second}, expected one video; rename or remove the wrong one"
+    )
