@@ -1,0 +1,263 @@
+"""Read published VideoMAE weights, write our own, and say which weights a run stands on."""
+
+import hashlib
+import pickle
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from mmad.backbones.layouts import Tensors, block_indices, to_ours
+from mmad.errors import MmadError
+
+if TYPE_CHECKING:
+    from mmad.backbones.videomae import VideoMAE
+
+# (width, blocks, patch) of the models under conf/backbone
+SIZES = {
+    (96, 2, 16): "vmae_tiny",
+    (384, 12, 16): "vmae_s",
+    (768, 12, 16): "vmae_b",
+    (1024, 24, 16): "vmae_l",
+    (1280, 32, 16): "vmae_h",
+    (1408, 40, 14): "vmae_g",
+}
+
+POSITION = ("pos_space", "pos_time")
+POOL = ("pool.weight", "pool.bias")
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What came of loading a file of weights.
+
+    Args:
+        source: the file, or `builtin:NAME`.
+        format: layout of the file.
+        loaded: number of the model's tensors that were filled.
+        missing: the model's tensors that keep their initial values; never one of the published ViT's.
+        dropped: names in the file (in our spelling) that the model has no use for.
+        sha256: of the file's bytes.
+    """
+
+    source: str
+    format: str
+    loaded: int
+    missing: tuple[str, ...]
+    dropped: tuple[str, ...]
+    sha256: str
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.source} ({self.format} layout, sha256 {self.sha256[:12]}): {self.loaded} tensors loaded"
+        )
+        if self.missing:
+            text += f"; left as initialised: {_summary(self.missing)}"
+        if self.dropped:
+            text += f"; not used: {_summary(self.dropped)}"
+        return text
+
+
+def load_weights(model: "VideoMAE", source: str | Path) -> LoadReport:
+    """Fill a VideoMAE from a file in any published layout.
+
+    The layout is found by the names inside: official pre-training or fine-tuning files (v1 and v2), mmaction2
+    recognisers, OpenTAD detectors (with their TIA adapters where the model has them), Hugging Face
+    repositories' `model.safetensors` or `pytorch_model.bin`, and our own. The separate query and value biases
+    of most layouts become one, with zeros for the key, which has no effect. A learned position table of
+    another grid is resampled; a grid pooling map of another grid stays as initialised.
+
+    Args:
+        model: changed in place.
+        source: a .safetensors file, a file that `torch.load` reads, or `builtin:NAME` for one that ships with
+            mmad.
+
+    Returns:
+        What was loaded, missing and dropped.
+
+    Raises:
+        MmadError: when the file is missing, unreadable, of an unknown layout or for another model.
+    """
+    path, tensors, metadata, sha256 = _read(source)
+    layout, tensors = to_ours(path, tensors)
+    _check_sizes(path, tensors, model)
+    wanted = model.state_dict()
+    target = tuple(wanted)
+    if _adapter_shapes(tensors) != _adapter_shapes(wanted):  # else a DSTA would take half of a TIA
+        wanted = {name: tensor for name, tensor in wanted.items() if not name.startswith("adapters.")}
+    grid = _grid(metadata.get("grid"))
+    if grid is not None and grid != model.space:
+        if "pos_space" in tensors:
+            tensors["pos_space"] = _resample(tensors["pos_space"], grid, model.space)
+        wanted = {name: tensor for name, tensor in wanted.items() if name not in POOL}
+    for name, tensor in wanted.items():
+        if name not in tensors and name not in POSITION + POOL:
+            raise MmadError(
+                f"{path} ({layout} layout) lacks {name}; the file is cut short or not a VideoMAE encoder."
+            )
+        if name in tensors and tensors[name].shape != tensor.shape:
+            raise MmadError(
+                f"{path} ({layout} layout) has {name} of shape {tuple(tensors[name].shape)}, but the "
+                f"backbone needs {tuple(tensor.shape)}; pass the file that matches the backbone."
+            )
+    foreign = [name for name in tensors if name.startswith("blocks.") and name not in wanted]
+    if foreign:
+        raise MmadError(
+            f"{path} ({layout} layout) has {foreign[0]}, a part that this ViT lacks and whose loss would "
+            "change its features; pass weights of a plain VideoMAE."
+        )
+    filled = {name: tensors[name] for name in wanted if name in tensors}
+    model.load_state_dict(filled, strict=False)
+    return LoadReport(
+        source=str(source),
+        format=layout,
+        loaded=len(filled),
+        missing=tuple(name for name in target if name not in filled),
+        dropped=tuple(sorted(set(tensors) - set(filled))),
+        sha256=sha256,
+    )
+
+
+def save_weights(model: "VideoMAE", path: str | Path, metadata: Mapping[str, str]) -> None:
+    """Write a backbone without its adapters as float16 safetensors that `load_weights` reads.
+
+    Args:
+        model: the backbone.
+        path: file to write; its folder must exist.
+        metadata: where the weights come from, kept in the file's header beside the token grid.
+    """
+    tensors = {
+        name: tensor.detach().to("cpu", torch.float16).contiguous()
+        for name, tensor in model.state_dict().items()
+        if not name.startswith("adapters.")
+    }
+    save_file(tensors, path, metadata={**metadata, "grid": "x".join(map(str, model.space))})
+
+
+def frozen_names(module: nn.Module) -> frozenset[str]:
+    """Names of the parameters that do not train, which a run's checkpoints may leave out."""
+    return frozenset(name for name, parameter in module.named_parameters() if not parameter.requires_grad)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Hex sha256 over names and float32 values of the frozen parameters: the weights a run stands on."""
+    digest = hashlib.sha256()
+    parameters = dict(module.named_parameters())
+    for name in sorted(frozen_names(module)):
+        digest.update(name.encode())
+        digest.update(parameters[name].detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read(source: str | Path) -> tuple[Path, Tensors, dict[str, str], str]:
+    """Path, tensors, metadata and sha256 of a file of weights."""
+    name = str(source)
+    if name.startswith("builtin:"):
+        with as_file(
+            files("mmad.backbones") / "weights" / f"{name.removeprefix('builtin:')}.safetensors"
+        ) as path:
+            if not path.is_file():
+                raise MmadError(
+                    f"weights={name} does not ship with mmad; the one that does is builtin:vmae_tiny."
+                )
+            return path, *_read_file(path)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        raise MmadError(
+            f"{path} is a folder; pass the file of weights in it, such as {path / 'model.safetensors'}."
+        )
+    if not path.is_file():
+        raise MmadError(
+            f"There is no file of weights at {path}; correct backbone.weights or download the file there."
+        )
+    return path, *_read_file(path)
+
+
+def _read_file(path: Path) -> tuple[Tensors, dict[str, str], str]:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as opened:
+                metadata = opened.metadata() or {}
+            return load_file(path), metadata, sha256
+        except SafetensorError as error:
+            raise MmadError(
+                f"{path} is not a whole safetensors file ({error}); download it again."
+            ) from error
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" in str(error):
+            raise MmadError(
+                f"{path} holds Python objects beside its tensors, and loading those may run foreign code; if "
+                "you trust the file, load it yourself with weights_only=False and save only its state_dict "
+                "with torch.save."
+            ) from error
+        raise MmadError(
+            f"{path} is not a PyTorch file of weights; pass a .pth, .pt, .bin or .safetensors."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise MmadError(f"{path} is not a whole PyTorch file of weights; download it again.") from error
+    for wrapper in ("state_dict_ema", "state_dict", "model", "module"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+            break
+    if not isinstance(content, dict):
+        raise MmadError(
+            f"{path} holds a {type(content).__name__} where a dictionary of tensors was expected."
+        )
+    tensors = {
+        str(key).removeprefix("module."): value
+        for key, value in content.items()
+        if isinstance(value, torch.Tensor)
+    }
+    return tensors, {}, sha256
+
+
+def _check_sizes(path: Path, tensors: Tensors, model: "VideoMAE") -> None:
+    """Refuse the weights of a ViT of another size in one sentence, before any single tensor is looked at."""
+    projection = tensors.get("patch_embed.proj.weight")
+    if projection is None or projection.ndim != 5:
+        raise MmadError(f"{path} has no patch embedding of video tubelets, so it is not a VideoMAE encoder.")
+    found = (projection.shape[0], len(block_indices(tensors)), projection.shape[3])
+    needed = (model.embed_dim, len(model.blocks), model.patch)
+    if found != needed:
+        ours = SIZES.get(needed)
+        theirs = SIZES.get(found)
+        raise MmadError(
+            f"{path} holds a ViT with width {found[0]}, {found[1]} blocks and patch {found[2]}, but "
+            f"{f'backbone={ours}' if ours else 'the backbone'} needs width {needed[0]}, {needed[1]} blocks "
+            f"and patch {needed[2]}; pass the matching file{f' or backbone={theirs}' if theirs else ''}."
+        )
+
+
+def _adapter_shapes(tensors: Tensors) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items() if name.startswith("adapters.")}
+
+
+def _grid(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    height, width = map(int, text.split("x"))
+    return height, width
+
+
+def _resample(pos_space: torch.Tensor, grid: tuple[int, int], space: tuple[int, int]) -> torch.Tensor:
+    """A learned (1, h*w, C) table on another grid, by bilinear interpolation."""
+    image = pos_space.float().unflatten(1, grid).permute(0, 3, 1, 2)
+    image = F.interpolate(image, size=space, mode="bilinear", align_corners=False)
+    return image.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _summary(names: tuple[str, ...]) -> str:
+    """Names by their first word, such as "head (2), decoder (52)"."""
+    return ", ".join(f"{word} ({n})" for word, n in Counter(name.split(".")[0] for name in names).items())
