@@ -1,0 +1,129 @@
+"""Which point of a temporal pyramid answers for which ground-truth segment.
+
+Times and lengths are in feature steps.
+Shape letters: B clips, P points of all levels, M ground-truth instances, K classes.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from mmad.segments import Segments
+
+FIRST_RANGE = 4.0
+"""Longest distance to a boundary that the finest level regresses; every level doubles it."""
+
+SAME_LENGTH = 1e-3
+"""Segments whose lengths differ by no more than this share a point's class target."""
+
+
+class Points(NamedTuple):
+    """The points of a pyramid, finest level first.
+
+    Args:
+        level_P: (P,) long, pyramid level.
+        position_P: (P,) float, feature steps.
+        stride_P: (P,) float, feature steps from one point of the level to the next: 2**level.
+        range_P2: (P, 2) float, shortest and longest distance to the farther boundary, in feature steps.
+    """
+
+    level_P: Tensor
+    position_P: Tensor
+    stride_P: Tensor
+    range_P2: Tensor
+
+
+class Assignment(NamedTuple):
+    """What every point should predict.
+
+    Args:
+        classes_BPK: (B, P, K) float multi-hot.
+        offsets_BP2: (B, P, 2) float, distance to start and end in strides of the level; void at negatives.
+        positive_BP: (B, P) bool, points with any class.
+    """
+
+    classes_BPK: Tensor
+    offsets_BP2: Tensor
+    positive_BP: Tensor
+
+
+def pyramid_points(steps: int, levels: int, *, device: torch.device | None = None) -> Points:
+    """Points at 0, s, 2s, ... on every level of stride s, with regression ranges that double.
+
+    Args:
+        steps: T, divisible by 2**(levels - 1).
+        levels: pyramid levels; the last one's range has no upper end.
+
+    >>> pyramid_points(4, 2).position_P
+    tensor([0., 1., 2., 3., 0., 2.])
+    """
+    level_P = torch.cat([torch.full((steps >> level,), level, device=device) for level in range(levels)])
+    stride_P = 2.0**level_P
+    position_P = torch.cat([torch.arange(0.0, steps, 2**level, device=device) for level in range(levels)])
+    longest_P = FIRST_RANGE * stride_P
+    range_P2 = torch.stack(
+        [
+            (longest_P / 2).masked_fill(level_P == 0, 0.0),
+            longest_P.masked_fill(level_P == levels - 1, torch.inf),
+        ],
+        dim=1,
+    )
+    return Points(level_P, position_P, stride_P, range_P2)
+
+
+def assign(
+    points: Points,
+    targets: list[Segments],
+    *,
+    classes: int,
+    center_radius: float = 1.5,
+    filter_similar: bool = True,
+) -> Assignment:
+    """Centre sampling: points near a segment's centre, on the level that suits its length.
+
+    A point serves a segment if it lies strictly inside it, closer to its centre than `center_radius` strides,
+    and its distance to the farther boundary is in the level's range. Of several segments the shortest wins.
+
+    Args:
+        points: of the pyramid.
+        targets: ground truth of B clips, in feature steps.
+        classes: K.
+        center_radius: in strides of the level.
+        filter_similar: a point has the class of its shortest segment (and of equally long ones) only, else
+            those of all segments it serves. The boundaries are the shortest one's either way.
+
+    Source: Zhang et al., ActionFormer (ECCV 2022), section 3.4; Tian et al., FCOS (2020), section 3.
+    """
+    device = points.position_P.device
+    # One empty segment more than any clip has: nothing lies strictly inside it, so it pads without a mask.
+    segments_BM2 = pad_sequence([target["segments"] for target in targets], batch_first=True).to(device)
+    segments_BM2 = F.pad(segments_BM2.float(), (0, 0, 0, 1))
+    labels_BM = pad_sequence([target["labels"] for target in targets], batch_first=True).to(device)
+    labels_BM = F.pad(labels_BM, (0, 1))
+
+    start_B1M, end_B1M = segments_BM2[:, None].unbind(-1)
+    position_P1, stride_P1 = points.position_P[:, None], points.stride_P[:, None]
+    center_B1M, radius_P1 = (start_B1M + end_B1M) / 2, center_radius * stride_P1
+    left_BPM, right_BPM = position_P1 - start_B1M, end_B1M - position_P1
+    inside_BPM = torch.minimum(
+        position_P1 - torch.maximum(center_B1M - radius_P1, start_B1M),
+        torch.minimum(center_B1M + radius_P1, end_B1M) - position_P1,
+    )
+    farther_BPM = torch.maximum(left_BPM, right_BPM)
+    shortest_P1, longest_P1 = points.range_P2[:, :1], points.range_P2[:, 1:]
+    serves_BPM = (inside_BPM > 0) & (farther_BPM >= shortest_P1) & (farther_BPM <= longest_P1)
+
+    length_BPM = (end_B1M - start_B1M).expand_as(serves_BPM).masked_fill(~serves_BPM, torch.inf)
+    least_BP, winner_BP = length_BPM.min(dim=2)
+    if filter_similar:
+        serves_BPM = serves_BPM & (length_BPM <= least_BP[..., None] + SAME_LENGTH)
+    one_hot_BMK = F.one_hot(labels_BM, classes).float()
+    offsets_BPM2 = torch.stack([left_BPM, right_BPM], dim=-1) / stride_P1[..., None]
+    return Assignment(
+        classes_BPK=(serves_BPM.float() @ one_hot_BMK).clamp(max=1),
+        offsets_BP2=offsets_BPM2.take_along_dim(winner_BP[..., None, None], dim=2).squeeze(2),
+        positive_BP=least_BP.isfinite(),
+    )

@@ -1,0 +1,1 @@
+"""Heads: features in, scored segments out; one paper, one file."""

@@ -1,0 +1,180 @@
+"""The anchor-free detection head on a temporal pyramid: every point names its classes and its two boundaries.
+
+Shape letters: B clips, T feature steps, C channels, P points of all levels, K classes, L levels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmad.assignment import Points, assign, pyramid_points
+from mmad.layers.masked_conv import MaskedConv1d
+from mmad.losses import diou_loss, focal_loss
+from mmad.segments import Segments
+
+PRIOR = 0.01
+"""Score of every class before training: most points see nothing."""
+
+
+@dataclass(frozen=True)
+class PointPredictions:
+    """What the head says at the points of B clips.
+
+    Args:
+        logits_BPK: (B, P, K) float32, one per class.
+        offsets_BP2: (B, P, 2) float32, distance to start and end in strides of the point's level.
+        mask_BP: (B, P) bool, True = the point lies in the clip.
+        points: where the points are.
+    """
+
+    logits_BPK: Tensor
+    offsets_BP2: Tensor
+    mask_BP: Tensor
+    points: Points
+
+    @property
+    def segments_BP2(self) -> Tensor:
+        """(B, P, 2) predicted start and end, feature steps."""
+        sides = self.offsets_BP2.new_tensor([-1.0, 1.0])
+        return self.points.position_P[:, None] + self.offsets_BP2 * sides * self.points.stride_P[:, None]
+
+
+class AnchorFreeHead(nn.Module):
+    """Two towers of convolutions, shared by all levels, with their loss and their decoding.
+
+    Args:
+        classes: K.
+        channels: C of the pyramid and of the towers.
+        levels: L.
+        convs: convolutions of each tower before the last one.
+        center_radius: distance to a segment's centre within which a point is positive, in strides.
+        filter_similar: a point carries the class of its shortest segment only.
+        label_smoothing: share of the class target that is spread over K + 1 classes.
+        loss_normalizer: number of positives that the losses are divided by, at first.
+        momentum: of its running mean, in training.
+        reg_weight: weight of the boundary loss.
+        reg_bias: initial distance to the boundaries, in strides.
+        score_threshold: decoded segments score more than this.
+        max_proposals: decoded segments of one clip at most, all levels together.
+
+    Source: Zhang et al., ActionFormer (ECCV 2022), sections 3.3-3.4.
+    """
+
+    loss_normalizer: Tensor
+
+    def __init__(
+        self,
+        classes: int,
+        channels: int,
+        *,
+        levels: int,
+        convs: int = 2,
+        center_radius: float = 1.5,
+        filter_similar: bool = True,
+        label_smoothing: float = 0.0,
+        loss_normalizer: float = 100.0,
+        momentum: float = 0.9,
+        reg_weight: float = 1.0,
+        reg_bias: float = 0.0,
+        score_threshold: float = 0.001,
+        max_proposals: int = 8000,
+    ) -> None:
+        super().__init__()
+        self.classes, self.levels = classes, levels
+        self.center_radius, self.filter_similar = center_radius, filter_similar
+        self.label_smoothing, self.momentum, self.reg_weight = label_smoothing, momentum, reg_weight
+        self.score_threshold, self.max_proposals = score_threshold, max_proposals
+
+        self.cls_convs = nn.ModuleList(MaskedConv1d(channels, channels) for _ in range(convs))
+        self.reg_convs = nn.ModuleList(MaskedConv1d(channels, channels) for _ in range(convs))
+        self.cls_head = MaskedConv1d(channels, classes, bias=log(PRIOR / (1 - PRIOR)), norm=False, relu=False)
+        self.reg_head = MaskedConv1d(channels, 2, bias=reg_bias, norm=False, relu=False)
+        self.scale_L = nn.Parameter(torch.ones(levels))
+        self.register_buffer("loss_normalizer", torch.tensor(float(loss_normalizer)))
+
+    def forward(self, pyramid: Sequence[Tensor], mask_BT: Tensor) -> PointPredictions:
+        """Predicts at every point.
+
+        Args:
+            pyramid: L tensors (B, T / 2**level, C), zero where the mask is False.
+            mask_BT: (B, T) bool of the finest level.
+        """
+        points = pyramid_points(mask_BT.shape[1], self.levels, device=mask_BT.device)
+        # All levels pass the towers in one sequence. A masked step after each keeps neighbours apart: what a
+        # convolution reads there is the zero it would have read as its padding.
+        masks = [mask_BT[:, :: 2**level] for level in range(self.levels)]
+        mask = torch.cat([F.pad(mask, (0, 1)) for mask in masks], dim=1)
+        cls = reg = torch.cat([F.pad(x_BTC, (0, 0, 0, 1)) for x_BTC in pyramid], dim=1)
+        for conv in self.cls_convs:
+            cls = conv(cls, mask)
+        for conv in self.reg_convs:
+            reg = conv(reg, mask)
+        kept_P = torch.arange(len(points.level_P), device=mask.device) + points.level_P
+        reg_BP2 = self.reg_head(reg, mask)[:, kept_P].float()
+        return PointPredictions(
+            logits_BPK=self.cls_head(cls, mask)[:, kept_P].float(),
+            offsets_BP2=F.relu(reg_BP2 * self.scale_L[points.level_P, None]),
+            mask_BP=mask[:, kept_P],
+            points=points,
+        )
+
+    def loss(self, outputs: PointPredictions, targets: list[Segments]) -> dict[str, Tensor]:
+        """Focal loss of the classes and DIoU loss of the boundaries, both per positive point.
+
+        Args:
+            outputs: of B clips.
+            targets: ground truth of the B clips, in feature steps.
+
+        Returns:
+            `cls` and `reg`, weighted scalars whose sum is minimised.
+        """
+        with torch.autocast(outputs.logits_BPK.device.type, enabled=False):
+            assigned = assign(
+                outputs.points,
+                targets,
+                classes=self.classes,
+                center_radius=self.center_radius,
+                filter_similar=self.filter_similar,
+            )
+            positive_BP = assigned.positive_BP & outputs.mask_BP
+            normalizer = self._normalizer(positive_BP.sum())
+            smooth = self.label_smoothing
+            classes_BPK = assigned.classes_BPK * (1 - smooth) + smooth / (self.classes + 1)
+            cls = focal_loss(outputs.logits_BPK, classes_BPK, outputs.mask_BP)
+            sides = outputs.offsets_BP2.new_tensor([-1.0, 1.0])
+            reg = diou_loss(
+                outputs.offsets_BP2[positive_BP] * sides, assigned.offsets_BP2[positive_BP] * sides
+            ).sum()
+        return {"cls": cls / normalizer, "reg": self.reg_weight * reg / normalizer}
+
+    @torch.no_grad()
+    def decode(self, outputs: PointPredictions) -> list[Segments]:
+        """One segment per point and class that scores above the threshold, best first.
+
+        Args:
+            outputs: of B clips.
+
+        Returns:
+            Scored segments of every clip in feature steps, before NMS; they may reach over the clip's ends.
+        """
+        scores_BPK = outputs.logits_BPK.sigmoid() * outputs.mask_BP[..., None]
+        found: list[Segments] = []
+        for scores_PK, segments_P2 in zip(scores_BPK, outputs.segments_BP2, strict=True):
+            point, label = (scores_PK > self.score_threshold).nonzero(as_tuple=True)
+            best = scores_PK[point, label].argsort(descending=True, stable=True)[: self.max_proposals]
+            point, label = point[best], label[best]
+            found.append({"segments": segments_P2[point], "labels": label, "scores": scores_PK[point, label]})
+        return found
+
+    @torch.no_grad()
+    def _normalizer(self, positives: Tensor) -> Tensor:
+        """What the losses are divided by: the positives' running mean in training, their number otherwise."""
+        positives = positives.clamp(min=1).float()
+        if not self.training:
+            return positives
+        # In place, since DDP holds on to the buffer; a copy leaves, since the graph holds on to the divisor.
+        return self.loss_normalizer.lerp_(positives, 1 - self.momentum).clone()

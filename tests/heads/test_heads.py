@@ -1,0 +1,169 @@
+"""What every head promises, whatever its method."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mmad.heads.actionformer import ActionFormer
+from mmad.segments import Segments, empty_segments
+
+C, K = 12, 5
+
+
+def actionformer(**options) -> nn.Module:
+    return ActionFormer(
+        in_channels=C, classes=K, channels=16, heads=2, levels=3, layer_scale=0.5, reg_bias=1.0, **options
+    )
+
+
+HEADS = [
+    pytest.param(actionformer, id="actionformer"),
+    pytest.param(lambda: actionformer(stem=1, attention_window=5), id="actionformer-local"),
+    pytest.param(lambda: actionformer(absolute_position=True), id="actionformer-absolute"),
+]
+everyone = pytest.mark.parametrize("build", HEADS)
+Build = Callable[[], nn.Module]
+
+
+def built(build: Build) -> nn.Module:
+    """A head as after some training: no parameter is at a value that hides a mistake."""
+    torch.manual_seed(0)
+    head = build()
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return head.eval()
+
+
+def prefix_mask(*lengths: int, steps: int) -> torch.Tensor:
+    return torch.arange(steps) < torch.tensor(lengths)[:, None]
+
+
+def clips(*lengths: int, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    mask = prefix_mask(*lengths, steps=steps)
+    return torch.randn(len(lengths), C, steps, generator=generator) * mask[:, None], mask
+
+
+def truth(*instances: tuple[float, float, int]) -> Segments:
+    return {
+        "segments": torch.tensor([[start, end] for start, end, _ in instances]),
+        "labels": torch.tensor([label for *_, label in instances]),
+    }
+
+
+def total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.stack(list(losses.values())).sum()
+
+
+def assert_same(one: Segments, other: Segments) -> None:
+    assert len(one["scores"]) > 0
+    assert torch.equal(one["labels"], other["labels"])
+    torch.testing.assert_close(one["scores"], other["scores"], rtol=0, atol=1e-5)
+    torch.testing.assert_close(one["segments"], other["segments"], rtol=1e-5, atol=1e-4)
+
+
+TARGETS = [truth((1.0, 4.0, 0), (2.5, 9.0, 3)), empty_segments(), truth((0.0, 16.0, 4)), truth((3.0, 3.5, 1))]
+
+
+@everyone
+def test_losses_are_finite_scalars_by_name(build: Build):
+    head = built(build).train()
+    losses = head.loss(head(*clips(16, 9, 16, 5, steps=16)), TARGETS)
+    assert losses
+    for name, loss in losses.items():
+        assert isinstance(name, str)
+        assert loss.shape == ()
+        assert loss.dtype == torch.float32
+        assert loss.isfinite()
+
+
+@everyone
+def test_every_parameter_gets_a_gradient(build: Build):
+    head = built(build).train()
+    total(head.loss(head(*clips(16, 9, 16, 5, steps=16)), TARGETS)).backward()
+    without = [name for name, p in head.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert without == []
+
+
+@everyone
+def test_clips_without_ground_truth_train(build: Build):
+    head = built(build).train()
+    loss = total(head.loss(head(*clips(16, 9, steps=16)), [empty_segments(), empty_segments()]))
+    loss.backward()
+    assert loss > 0
+    assert [name for name, p in head.named_parameters() if p.grad is None] == []
+
+
+@everyone
+def test_decoded_segments_are_scored_and_labelled(build: Build):
+    head = built(build)
+    found = head.decode(head(*clips(16, 9, steps=16)))
+    assert len(found) == 2
+    for clip in found:
+        count = len(clip["scores"])
+        assert clip["segments"].shape == (count, 2)
+        assert clip["segments"].dtype == torch.float32
+        assert clip["labels"].shape == (count,)
+        assert clip["labels"].dtype == torch.long
+        assert ((clip["labels"] >= 0) & (clip["labels"] < K)).all()
+        assert ((clip["scores"] > 0) & (clip["scores"] <= 1)).all()
+        assert (clip["segments"][:, 0] <= clip["segments"][:, 1]).all()
+        assert not clip["segments"].requires_grad
+
+
+@everyone
+def test_a_clip_alone_equals_the_clip_in_a_batch(build: Build):
+    head = built(build)
+    feats, mask = clips(16, 9, 1, 5, steps=16)
+    together = head.decode(head(feats, mask))
+    for index in range(4):
+        (alone,) = head.decode(head(feats[index : index + 1], mask[index : index + 1]))
+        assert_same(alone, together[index])
+
+
+@everyone
+@pytest.mark.parametrize("valid", [1, 5, 6, 7, 8])
+def test_longer_padding_changes_nothing(build: Build, valid: int):
+    head = built(build)
+    feats, mask = clips(valid, steps=8)
+    target = [truth((0.0, 3.0, 1))]
+    short, long = head(feats, mask), head(F.pad(feats, (0, 24)), F.pad(mask, (0, 24)))
+    assert_same(head.decode(short)[0], head.decode(long)[0])
+    torch.testing.assert_close(head.loss(short, target), head.loss(long, target), rtol=1e-5, atol=1e-5)
+
+
+@everyone
+def test_what_padding_holds_does_not_matter(build: Build):
+    head = built(build)
+    feats, mask = clips(9, 6, steps=16)
+    garbage = torch.where(mask[:, None], feats, 1e4)
+    for clean, dirty in zip(head.decode(head(feats, mask)), head.decode(head(garbage, mask)), strict=True):
+        assert_same(clean, dirty)
+
+
+@everyone
+def test_shortest_window_and_a_single_valid_step(build: Build):
+    head = built(build).train()
+    outputs = head(*clips(4, 1, steps=4))
+    total(head.loss(outputs, [truth((0.0, 3.0, 2)), truth((-0.5, 0.5, 0))])).backward()
+    assert all(clip["scores"].isfinite().all() for clip in head.decode(outputs))
+
+
+@everyone
+def test_bfloat16_autocast_stays_close(build: Build):
+    head = built(build)
+    feats, mask = clips(16, 9, 16, 5, steps=16)
+    exact = head.loss(head(feats, mask), TARGETS)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = head(feats, mask)
+        losses = head.loss(outputs, TARGETS)
+        found = head.decode(outputs)
+    total(losses).backward()
+    assert all(clip["scores"].dtype == clip["segments"].dtype == torch.float32 for clip in found)
+    for name, loss in losses.items():
+        assert loss.dtype == torch.float32
+        assert loss.item() == pytest.approx(exact[name].item(), rel=0.05)
