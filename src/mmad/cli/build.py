@@ -1,0 +1,148 @@
+"""Objects from configuration, and detectors from checkpoints."""
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from mmad.backbones.checkpoints import fingerprint
+from mmad.detector import Detector
+from mmad.errors import MmadError
+from mmad.taxonomy import Taxonomy
+
+
+def build_detector(cfg: DictConfig, *, taxonomy: Taxonomy) -> Detector:
+    """The configured backbone and head; the head's size follows the taxonomy."""
+    backbone = instantiate(cfg.backbone, _convert_="all")
+    head = instantiate(cfg.head, classes=len(taxonomy.actions), _convert_="all")
+    return Detector(backbone, head, nms=instantiate(cfg.nms))
+
+
+def recipe(cfg: DictConfig, detector: Detector, *, taxonomy: Taxonomy) -> dict[str, Any]:
+    """What a checkpoint carries so that its detector can be built again; plain data.
+
+    `identity` names the weights that the checkpoint stands on without holding them. It is None where no file holds the
+    frozen weights, or where nothing is frozen.
+    """
+    parts = ("backbone", "head", "nms", "grid", "adapter", "data", "augment", "seed")
+    stands_on_file = cfg.backbone.weights is not None and cfg.adapter.trains != "everything"
+    return {
+        "config": {part: _plain(cfg, part) for part in parts},
+        "taxonomy": {
+            "actions": list(taxonomy.actions),
+            "codes": list(taxonomy.codes),
+            "bodies": list(taxonomy.bodies),
+            "body_of": list(taxonomy.body_of),
+        },
+        "identity": fingerprint(detector.backbone) if stands_on_file else None,
+        "versions": versions(),
+    }
+
+
+def _plain(cfg: DictConfig, part: str) -> Any:
+    node = cfg[part]
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint of `mmad-train`, as plain data.
+
+    Raises:
+        MmadError: the file is absent or something else.
+    """
+    if not path.is_file():
+        raise MmadError(f"{path}: there is no such checkpoint; runs keep theirs in <run>/checkpoints/.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise MmadError(
+            f"{path}: this is not a checkpoint of mmad-train, or it is damaged; pass a run's checkpoints/best.ckpt."
+        ) from error
+    if not isinstance(checkpoint, dict) or "mmad" not in checkpoint:
+        raise MmadError(
+            f"{path}: this file was not written by mmad-train (weights of other projects go into backbone.weights); "
+            f"pass a run's checkpoints/best.ckpt."
+        )
+    return checkpoint
+
+
+def detector_of(
+    checkpoint: dict[str, Any], *, weights: str | None = None
+) -> tuple[Detector, Taxonomy, DictConfig]:
+    """The detector of a checkpoint, its classes and its configuration.
+
+    Args:
+        checkpoint: as `read_checkpoint` gives it.
+        weights: file of the frozen backbone's weights, if it is not where it was in training.
+
+    Raises:
+        MmadError: the frozen weights are not those that the checkpoint was trained on.
+    """
+    told = checkpoint["mmad"]
+    cfg = OmegaConf.create(told["config"])
+    taxonomy = Taxonomy(**{name: tuple(values) for name, values in told["taxonomy"].items()})
+    if told["identity"] is None:
+        cfg.backbone.weights = None
+    elif weights is not None:
+        cfg.backbone.weights = weights
+    detector = build_detector(cfg, taxonomy=taxonomy)
+    load_trained(detector, checkpoint, weights=cfg.backbone.weights)
+    return detector, taxonomy, cfg
+
+
+def load_trained(detector: Detector, checkpoint: dict[str, Any], *, weights: str | None) -> None:
+    """Fills a detector from a checkpoint and checks the frozen weights that it stands on.
+
+    Raises:
+        MmadError: the checkpoint belongs to another model or to other frozen weights.
+    """
+    state = {
+        name.removeprefix("detector."): value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith("detector.")
+    }
+    own = detector.state_dict()
+    frozen = {name for name, p in detector.named_parameters() if not p.requires_grad}
+    identity = checkpoint["mmad"]["identity"]
+    absent = own.keys() - state.keys() - (frozen if identity is not None else set())
+    foreign = state.keys() - own.keys()
+    other = {name for name in state.keys() & own.keys() if state[name].shape != own[name].shape}
+    if wrong := sorted(absent | foreign | other):
+        raise MmadError(
+            f"The checkpoint is of another model: {len(wrong)} tensors do not fit, such as {wrong[0]}; use the adapter, "
+            f"backbone, head and resolution that it was trained with."
+        )
+    if identity is not None and fingerprint(detector.backbone) != identity:
+        raise MmadError(
+            f"The checkpoint was trained on other frozen backbone weights than {weights}; pass the file that it was "
+            f"trained with."
+        )
+    detector.load_state_dict(state, strict=False)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what shapes a result, and the revision of the sources where they are a git checkout."""
+    found = {"python": sys.version.split()[0], "platform": platform.platform()}
+    for package in ("mmad", "torch", "torchvision", "timm", "lightning", "decord", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    try:
+        git = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+        found["revision"] = git.stdout.strip() if git.returncode == 0 else "unknown"
+    except OSError:
+        found["revision"] = "unknown"
+    return found

@@ -1,0 +1,87 @@
+"""`mmad-eval`: Detection-mAP of a checkpoint on its data, or of a predictions file."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from mmad.cli.entry import run
+from mmad.errors import MmadError
+
+
+def main() -> None:
+    """Console script."""
+    run(evaluate, config="eval")
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Evaluates a checkpoint, or a predictions file against annotations."""
+    if (cfg.checkpoint is None) == (cfg.predictions is None):
+        raise MmadError(
+            "Pass either checkpoint=FILE, or predictions=FILE annotations=FILE; "
+            f"{'neither' if cfg.checkpoint is None else 'both'} came."
+        )
+    if cfg.checkpoint is not None:
+        evaluate_checkpoint(cfg)
+    else:
+        evaluate_predictions_file(cfg)
+
+
+def evaluate_checkpoint(cfg: DictConfig) -> None:
+    """Runs the checkpoint's detector on a split and writes what a training run writes."""
+    from mmad.cli.train import check_device, conclude, quiet
+
+    check_device(cfg)
+    import lightning as L
+    from hydra.utils import instantiate
+
+    from mmad.cli.build import detector_of, read_checkpoint
+    from mmad.lit.module import DetectionModule
+    from mmad.report import write_outcome
+
+    quiet()
+    detector, taxonomy, trained = detector_of(read_checkpoint(Path(cfg.checkpoint)), weights=cfg.weights)
+    settings = trained.data
+    settings.batch_size, settings.workers = cfg.batch_size, cfg.workers
+    if cfg.split is not None:
+        settings.evaluate_split = cfg.split
+    if cfg.root is not None:
+        settings.root, settings.make = cfg.root, None
+    data = instantiate(settings, _convert_="all")
+    module = DetectionModule(detector, taxonomy=taxonomy, seed=trained.seed)
+    trainer = L.Trainer(
+        accelerator=cfg.trainer.accelerator,
+        devices=cfg.trainer.devices,
+        precision=cfg.trainer.precision,
+        logger=False,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    trainer.test(module, data, verbose=False)
+    if trainer.is_global_zero:
+        paths = write_outcome(
+            Path(cfg.output),
+            report=module.report,
+            clips=data.evaluated,
+            detections=module.detections,
+            taxonomy=taxonomy,
+        )
+        conclude(module.report, paths=paths, split=data.evaluate_split)
+
+
+def evaluate_predictions_file(cfg: DictConfig) -> None:
+    """Compares a predictions file with an annotation file; no video and no model is needed."""
+    from mmad.cli.train import conclude
+    from mmad.formats.ground_truth import read_ground_truth
+    from mmad.formats.predictions import read_predictions
+    from mmad.metrics import evaluate_predictions
+    from mmad.report import write_metrics
+    from mmad.taxonomy import MMA52
+
+    if cfg.annotations is None:
+        raise MmadError(f"predictions={cfg.predictions} needs annotations=FILE, a released CSV or an ActivityNet JSON.")
+    truth = read_ground_truth(Path(cfg.annotations), taxonomy=MMA52, subset=cfg.subset, fps=cfg.fps)
+    report = evaluate_predictions(
+        read_predictions(Path(cfg.predictions), taxonomy=MMA52), truth, taxonomy=MMA52
+    )
+    conclude(report, paths=[write_metrics(Path(cfg.output), report)], split=f"{len(truth)} clips")

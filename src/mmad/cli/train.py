@@ -1,0 +1,186 @@
+"""`mmad-train`: trains a detector, evaluates its best checkpoint and writes a run's folder."""
+
+import json
+import logging
+import shlex
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from mmad.cli.entry import output_dir, plain, run, stop
+from mmad.errors import MmadError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mmad.average_precision import DetectionReport
+
+RUNS = Path("runs/train")
+
+
+def main() -> None:
+    """Console script."""
+    try:
+        sys.argv[1:] = continued(sys.argv[1:])
+    except MmadError as error:
+        stop(str(error))
+    run(train, config="train")
+
+
+def continued(arguments: list[str]) -> list[str]:
+    """The command line with `ckpt=` worked out: the run's own settings first, its folder, and its last checkpoint.
+
+    Args:
+        arguments: the command line without the program's name.
+
+    Raises:
+        MmadError: there is nothing to go on with.
+    """
+    asked = [a.partition("=")[2] for a in arguments if a.startswith("ckpt=")]
+    if not asked or asked[-1] in ("", "null"):
+        return arguments
+    if asked[-1] == "last":
+        found = sorted(RUNS.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+        if not found:
+            raise MmadError(f"ckpt=last: no run in {RUNS} has a last.ckpt yet; name a run's folder or a checkpoint.")
+        path = found[-1]
+    else:
+        path = Path(asked[-1])
+        path = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+        if not path.is_file():
+            raise MmadError(f"ckpt={asked[-1]}: there is no checkpoint {path}; ckpt=last takes the newest run's.")
+    folder = path.resolve().parent.parent
+    earlier = folder / ".hydra" / "overrides.yaml"
+    before = [str(o) for o in OmegaConf.load(earlier)] if earlier.is_file() else []
+    new = [a for a in arguments if not a.startswith("ckpt=")]
+    said = {a.partition("=")[0] for a in new}
+    kept = [o for o in before if o.partition("=")[0] not in said | {"ckpt"}]
+    return [*kept, *new, f"ckpt={path.resolve()}", f"hydra.run.dir={folder}"]
+
+
+def check_device(cfg: DictConfig) -> None:
+    """Refuses accelerators and device counts that this machine does not have.
+
+    Raises:
+        MmadError: with what there is.
+    """
+    import torch
+
+    accelerator, devices = str(cfg.trainer.accelerator), cfg.trainer.devices
+    gpus = torch.cuda.device_count()
+    if accelerator in ("gpu", "cuda") and gpus == 0:
+        raise MmadError(
+            f"trainer.accelerator={accelerator}: torch sees no GPU here; use trainer.accelerator=cpu, or auto."
+        )
+    if accelerator in ("gpu", "cuda") and isinstance(devices, int) and devices > gpus:
+        raise MmadError(f"trainer.devices={devices}: torch sees {gpus} GPU here; ask for no more than that.")
+    if accelerator not in ("gpu", "cuda", "cpu", "auto", "mps"):
+        raise MmadError(f"trainer.accelerator={accelerator}: choose auto, cpu, gpu or mps.")
+
+
+def train(cfg: DictConfig) -> None:
+    """Trains, evaluates and reports one configuration."""
+    check_device(cfg)
+    import lightning as L
+    from hydra.utils import instantiate
+
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    from mmad.cli.build import build_detector, load_trained, read_checkpoint, recipe
+    from mmad.lit.callbacks import Progress, SelfContained, TrainedEMA
+    from mmad.lit.module import DetectionModule
+    from mmad.report import write_outcome
+
+    quiet()
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    folder = output_dir()
+    data = instantiate(cfg.data, _convert_="all")
+    data.check()
+    detector = build_detector(cfg, taxonomy=data.taxonomy)
+    told = recipe(cfg, detector, taxonomy=data.taxonomy)
+    if cfg.ckpt is not None:
+        load_trained(detector, read_checkpoint(Path(cfg.ckpt)), weights=cfg.backbone.weights)
+    module = DetectionModule(
+        detector,
+        taxonomy=data.taxonomy,
+        optimizer=instantiate(cfg.optimizer),
+        scheduler=instantiate(cfg.scheduler),
+        seed=cfg.seed,
+    )
+    best = ModelCheckpoint(
+        folder / "checkpoints",
+        filename="best",
+        monitor="val/avg",
+        mode="max",
+        enable_version_counter=False,
+    )
+    last = ModelCheckpoint(
+        folder / "checkpoints", filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    trainer = instantiate(
+        cfg.trainer,
+        logger=list(instantiate(cfg.logger).values()),
+        callbacks=[TrainedEMA(decay=cfg.ema), SelfContained(told), Progress(folder), best, last],
+        default_root_dir=str(folder),
+        enable_progress_bar=sys.stderr.isatty(),
+    )
+    if trainer.is_global_zero:
+        introduce(cfg, detector, folder)
+        if detector.backbone.load_report is not None:
+            print(detector.backbone.load_report)
+        elif cfg.adapter.trains != "everything":
+            print("warning: backbone.weights is not set, so the frozen backbone is random", file=sys.stderr)
+    trainer.fit(module, data, ckpt_path=cfg.ckpt)
+
+    chosen = Path(best.best_model_path or last.best_model_path)
+    load_trained(detector, read_checkpoint(chosen), weights=cfg.backbone.weights)
+    trainer.test(module, data, verbose=False)
+    if trainer.is_global_zero:
+        paths = write_outcome(
+            folder,
+            report=module.report,
+            clips=data.evaluated,
+            detections=module.detections,
+            taxonomy=data.taxonomy,
+        )
+        conclude(module.report, paths=[chosen, folder / "metrics.csv", *paths], split=data.evaluate_split)
+        print(f"\nNext: mmad-eval checkpoint={shown(chosen)}")
+
+
+def introduce(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
+    """Writes the resolved configuration and the environment, and says what is about to be trained."""
+    from mmad.cli.build import versions
+
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.create(plain(cfg)), folder / "config.yaml")
+    told = {"command": shlex.join(sys.argv), **versions()}
+    (folder / "environment.json").write_text(json.dumps(told, indent=2) + "\n")
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    trained, total = sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
+    print(f"{shown(folder)}: training {trained:,} of {total:,} parameters")
+
+
+def conclude(report: "DetectionReport", *, paths: list[Path], split: str) -> None:
+    """Prints the table and the files written."""
+    from mmad.report import table
+
+    print(f"\n{table(report)}   ({split})\n")
+    for path in paths:
+        print(f"  {shown(path)}")
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be written from the working folder."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def quiet() -> None:
+    """Silences Lightning's advertisements and its remarks on what the configuration chose on purpose."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")

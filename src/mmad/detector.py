@@ -1,0 +1,65 @@
+"""A detector: a backbone that turns video into features and a head that turns features into segments."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmad.segments import Segments
+from mmad.timebase import Timebase
+
+NMS = Callable[[Segments], Segments]
+
+
+class Detector(nn.Module):
+    """Composes a backbone and a head; works without Lightning or Hydra.
+
+    Args:
+        backbone: `forward(video_BCFHW, mask_BT) -> feats_BCT`.
+        head: `forward(feats_BCT, mask_BT) -> outputs`, `loss(outputs, targets)`, `decode(outputs)`.
+        nms: removes repeated detections of one clip, in seconds.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, *, nms: NMS) -> None:
+        super().__init__()
+        self.backbone, self.head, self.nms = backbone, head, nms
+
+    def forward(self, video_BCFHW: Tensor, mask_BT: Tensor) -> Any:
+        """The head's outputs for B padded windows.
+
+        Args:
+            video_BCFHW: (B, 3, F, H, W) RGB 0..255, uint8 or float.
+            mask_BT: (B, T) bool, valid feature steps.
+        """
+        return self.head(self.backbone(video_BCFHW, mask_BT), mask_BT)
+
+    def loss(self, outputs: Any, targets: list[Segments]) -> dict[str, Tensor]:
+        """The head's weighted losses by name; targets are in feature steps."""
+        return self.head.loss(outputs, targets)
+
+    def proposals(self, outputs: Any, timebases: Sequence[Timebase]) -> list[Segments]:
+        """Scored segments of each window in seconds of its clip, before NMS."""
+        return [
+            {**found, "segments": timebase.seconds(found["segments"])}
+            for found, timebase in zip(self.head.decode(outputs), timebases, strict=True)
+        ]
+
+    def detections(self, windows: Sequence[Segments], *, duration: float) -> Segments:
+        """Joins the proposals of all windows of one clip and removes repeated ones.
+
+        Args:
+            windows: proposals of each window, in seconds.
+            duration: length of the clip in seconds; segments are cut to it.
+
+        Returns:
+            Detections in seconds, best score first.
+        """
+        segments = torch.cat([window["segments"] for window in windows]).clamp(0, duration)
+        real = segments[:, 1] > segments[:, 0]
+        joined: Segments = {
+            "segments": segments[real],
+            "labels": torch.cat([window["labels"] for window in windows])[real],
+            "scores": torch.cat([window["scores"] for window in windows])[real],
+        }
+        return self.nms(joined)

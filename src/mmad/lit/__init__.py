@@ -1,0 +1,1 @@
+"""Lightning: the data module, the training module and its callbacks."""

@@ -1,0 +1,116 @@
+"""Training and evaluation of a detector under Lightning."""
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from mmad.data.clips import Batch
+from mmad.detector import Detector
+from mmad.errors import MmadError
+from mmad.metrics import DetectionMAP
+from mmad.segments import Segments
+from mmad.taxonomy import Taxonomy
+
+
+class DetectionModule(L.LightningModule):
+    """Trains a detector and measures its Detection-mAP.
+
+    Args:
+        detector: what is trained.
+        taxonomy: meaning of the label indices; decides the body groups of the metric.
+        seed: with the step, seeds dropout and drop path.
+        optimizer: called with the backbone and the head; evaluation needs none.
+        scheduler: called with the optimiser and `steps`, the optimiser steps of the run; evaluation needs none.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        *,
+        taxonomy: Taxonomy,
+        seed: int,
+        optimizer: Callable[[nn.Module, nn.Module], Optimizer] | None = None,
+        scheduler: Callable[..., LRScheduler] | None = None,
+    ) -> None:
+        super().__init__()
+        self.detector, self.taxonomy, self.seed = detector, taxonomy, seed
+        self.make_optimizer, self.make_scheduler = optimizer, scheduler
+        self.metric = DetectionMAP(taxonomy)
+        self.detections: dict[int, Segments] = {}
+        self.report: dict[str, Any] = {}
+        self._pending: dict[int, list[Segments]] = {}
+        # A checkpoint leaves frozen weights out; what else is missing, `load_trained` finds before Lightning loads.
+        self.strict_loading = False
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """One optimiser; its schedule advances at every step."""
+        assert self.make_optimizer is not None
+        assert self.make_scheduler is not None
+        optimizer = self.make_optimizer(self.detector.backbone, self.detector.head)
+        scheduler = self.make_scheduler(optimizer, steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        """Makes the batch's dropout depend on seed, step and rank alone, so that a resumed run repeats an unbroken one."""
+        torch.manual_seed((self.seed * 1_000_003 + self.global_step) * 1_003 + self.global_rank)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """The sum of the head's losses on one batch."""
+        losses = self.detector.loss(self.detector(batch["video_BCFHW"], batch["mask_BT"]), batch["targets"])
+        total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            parts = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
+            raise MmadError(
+                f"The loss is not finite at epoch {self.current_epoch}, step {self.global_step} ({parts}); lower the "
+                f"learning rate, or use trainer.precision=32-true or bf16-mixed instead of 16-mixed."
+            )
+        size = len(batch["windows"])
+        self.log("train/loss", total.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=size)
+        for name, value in losses.items():
+            self.log(f"train/{name}", value.detach(), on_step=False, on_epoch=True, batch_size=size)
+        return total
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets what the last evaluation found."""
+        self.metric.reset()
+        self.detections, self._pending = {}, {}
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Detects; once all windows of a clip are through, joins them and counts the clip."""
+        outputs = self.detector(batch["video_BCFHW"], batch["mask_BT"])
+        found = self.detector.proposals(outputs, [window.timebase for window in batch["windows"]])
+        clips = self.trainer.datamodule.evaluated  # type: ignore[attr-defined]
+        for window, proposals in zip(batch["windows"], found, strict=True):
+            seen = self._pending.setdefault(window.clip, [])
+            seen.append(proposals)
+            if len(seen) == window.count:
+                self.detections[window.clip] = self.detector.detections(
+                    self._pending.pop(window.clip), duration=window.duration
+                )
+                truth = clips[window.clip].segments()
+                self.metric.update([self.detections[window.clip]], [truth], [window.clip])
+
+    def on_validation_epoch_end(self) -> None:
+        """Computes the report of all ranks and logs its averages."""
+        if self.trainer.sanity_checking:
+            return
+        self.report = self.metric.compute()
+        values = {
+            "action": self.report["action"]["avg"],
+            "body": self.report["body"]["avg"],
+            "avg": self.report["avg"],
+            "action@0.5": self.report["action"]["map"]["0.5"],
+            "body@0.5": self.report["body"]["map"]["0.5"],
+        }
+        stage = "test" if self.trainer.testing else "val"
+        for name, value in values.items():
+            self.log(f"{stage}/{name}", value, prog_bar=name == "avg", rank_zero_only=False, sync_dist=False)
+
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
+    on_test_epoch_end = on_validation_epoch_end

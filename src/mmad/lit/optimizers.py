@@ -1,0 +1,79 @@
+"""Optimisers with the parameter groups of the recipes, and the learning-rate schedule."""
+
+from math import cos, pi
+
+import torch
+from timm.optim import Muon, param_groups_weight_decay
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def trainable(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that receive gradients."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def adamw(
+    backbone: nn.Module, head: nn.Module, *, backbone_lr: float, head_lr: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """AdamW with one group for what trains in the backbone and two for the head.
+
+    Args:
+        backbone, head: their trainable parameters are optimised.
+        backbone_lr: of adapters, or of the whole backbone where that is tuned.
+        head_lr: of the head.
+        weight_decay: of backbone and head weights; the head's biases, norms and scales have none.
+
+    Source: AdaTAD's recipe in OpenTAD (betas 0.9, 0.999; eps 1e-8).
+    """
+    groups: list[dict] = [
+        {**group, "lr": head_lr} for group in param_groups_weight_decay(head, weight_decay=weight_decay)
+    ]
+    if parameters := trainable(backbone):
+        groups.append({"params": parameters, "lr": backbone_lr, "weight_decay": weight_decay})
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=head_lr)
+
+
+def muon(
+    backbone: nn.Module, head: nn.Module, *, lr: float, vector_lr: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """Muon for weight matrices and flattened convolutions, AdamW for everything else.
+
+    Args:
+        backbone, head: their trainable parameters are optimised.
+        lr: of matrices; the update is scaled to AdamW's size (0.2 sqrt of the larger side).
+        vector_lr: of biases, norms, position tables and narrow kernels.
+        weight_decay: of matrices only.
+
+    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024), in timm's implementation.
+    """
+    parameters = trainable(backbone) + trainable(head)
+    # Orthogonalising a matrix with a side of a few numbers says nothing about its directions.
+    wide = [p.ndim >= 2 and min(p.shape[0], p[0].numel()) >= 8 for p in parameters]
+    matrices = [p for p, is_wide in zip(parameters, wide, strict=True) if is_wide]
+    vectors = [p for p, is_wide in zip(parameters, wide, strict=True) if not is_wide]
+    groups = [
+        {"params": matrices, "lr": lr, "weight_decay": weight_decay, "use_muon": True},
+        {"params": vectors, "lr": vector_lr, "weight_decay": 0.0, "use_fallback": True},
+    ]
+    return Muon([g for g in groups if g["params"]], lr=lr, momentum=0.95, nesterov=True, betas=(0.9, 0.98))
+
+
+def warmup_cosine(optimizer: torch.optim.Optimizer, *, steps: int, warmup: float) -> LambdaLR:
+    """Linear warm-up from 0, then half a cosine to 0, per optimiser step.
+
+    Args:
+        optimizer: whose groups' learning rates are scaled.
+        steps: optimiser steps of the whole run.
+        warmup: share of the run spent warming up.
+
+    Source: OpenTAD's `LinearWarmupCosineAnnealingLR`, whose floor of 1e-8 is 0 here.
+    """
+    rise = min(max(round(steps * warmup), 2), steps)
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return step / max(rise - 1, 1)
+        return 0.5 * (1 + cos(pi * min((step - rise) / max(steps - rise, 1), 1.0)))
+
+    return LambdaLR(optimizer, factor)

@@ -1,0 +1,100 @@
+"""Whole runs on drawn clips: what they leave behind, and what a resumed one repeats."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from commands import Command
+
+from mmad.lit.module import DetectionModule
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
+
+RUN = Path("run")
+
+
+def _interrupt_second_epoch(module: DetectionModule) -> None:
+    if module.current_epoch == 1:
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def checkpoint(command: Command, small: list[str]) -> dict:
+    assert command("mmad-train", *small, f"hydra.run.dir={RUN}") == 0
+    return torch.load(RUN / "checkpoints" / "best.ckpt", weights_only=True)
+
+
+def test_a_run_leaves_its_results(command: Command, small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("mmad-train", *small, f"hydra.run.dir={RUN}") == 0
+    told = capsys.readouterr().out
+    for name in ("metrics.json", "metrics.csv", "predictions.json", "timeline.png", "config.yaml", "environment.json"):
+        assert (RUN / name).stat().st_size > 0, name
+    metrics = json.loads((RUN / "metrics.json").read_text())
+    assert list(metrics["action"]["map"]) == [f"0.{tenth}" for tenth in range(1, 10)]
+    assert metrics["avg"] == pytest.approx((metrics["action"]["avg"] + metrics["body"]["avg"]) / 2)
+    assert f"{metrics['avg']:.2f}" in told
+    assert f"Next: mmad-eval checkpoint={RUN}/checkpoints/best.ckpt" in told
+    rows = list(csv.DictReader((RUN / "metrics.csv").read_text().splitlines()))
+    losses = [float(row["train/loss"]) for row in rows if row["train/loss"]]
+    assert len(losses) == 2
+    assert losses[1] < losses[0]
+
+
+def test_a_checkpoint_holds_what_was_trained_and_names_the_rest(checkpoint: dict) -> None:
+    names = set(checkpoint["state_dict"])
+    assert not [n for n in names if n.startswith(("detector.backbone.blocks", "detector.backbone.patch_embed"))]
+    assert "detector.backbone.adapters.0.up_proj.weight" in names
+    assert "detector.backbone.pool.weight" in names
+    assert len(checkpoint["mmad"]["identity"]) == 64
+    assert checkpoint["mmad"]["taxonomy"]["codes"][8] == "B3"
+    moments = checkpoint["optimizer_states"][0]["state"]
+    trained = {n for n in checkpoint["raw_weights"]}
+    assert len(moments) == len(trained)
+
+
+def test_a_checkpoint_without_a_file_of_weights_holds_them_itself(
+    command: Command, small: list[str]
+) -> None:
+    arguments = [a for a in small if not a.startswith("backbone.weights")]
+    assert command("mmad-train", *arguments, "backbone.weights=null", "trainer.max_epochs=1", f"hydra.run.dir={RUN}") == 0
+    saved = torch.load(RUN / "checkpoints" / "best.ckpt", weights_only=True)
+    assert saved["mmad"]["identity"] is None
+    assert "detector.backbone.blocks.0.attn.qkv.weight" in saved["state_dict"]
+    assert command("mmad-eval", f"checkpoint={RUN}/checkpoints/best.ckpt", "output=again") == 0
+    assert json.loads(Path("again/metrics.json").read_text()) == json.loads((RUN / "metrics.json").read_text())
+
+
+def test_evaluation_repeats_the_table_of_training(checkpoint: dict, command: Command, drawn: Path) -> None:
+    trained = json.loads((RUN / "metrics.json").read_text())
+    assert command("mmad-eval", f"checkpoint={RUN}/checkpoints/best.ckpt", "output=model", "batch_size=3") == 0
+    assert command(
+        "mmad-eval",
+        f"predictions={RUN}/predictions.json",
+        f"annotations={drawn}/annotations/test.csv",
+        "output=file",
+    ) == 0
+    assert json.loads(Path("file/metrics.json").read_text()) == trained
+    again = json.loads(Path("model/metrics.json").read_text())
+    assert again["avg"] == pytest.approx(trained["avg"], abs=0.2)  # other batches: rounding may swap near ties
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_resumed_run_repeats_an_unbroken_one(
+    command: Command, small: list[str], monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """Two epochs in one go, and one epoch and then another, end in the same weights, raw and averaged."""
+    arguments = [*small, f"data.workers={workers}"]
+    assert command("mmad-train", *arguments, "hydra.run.dir=whole") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(DetectionModule, "on_train_epoch_start", _interrupt_second_epoch)
+        assert command("mmad-train", *arguments, "hydra.run.dir=runs/train/broken") != 0
+    assert not Path("runs/train/broken/metrics.json").exists()
+    assert command("mmad-train", "ckpt=last") == 0
+    whole = torch.load("whole/checkpoints/last.ckpt", weights_only=True)
+    broken = torch.load("runs/train/broken/checkpoints/last.ckpt", weights_only=True)
+    assert whole["global_step"] == broken["global_step"]
+    for part in ("state_dict", "raw_weights"):
+        for name, value in whole[part].items():
+            torch.testing.assert_close(broken[part][name], value, rtol=0, atol=0, msg=f"{part} {name}")
