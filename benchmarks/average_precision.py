@@ -29,9 +29,7 @@ def drawn_rows() -> tuple[Rows, Rows]:
     shift = rng.normal(0, 0.15, (PREDICTIONS, 2)) * np.diff(truth.segment[source])
     predictions = Rows(
         clip=truth.clip[source],
-        label=np.where(
-            rng.random(PREDICTIONS) < 0.65, truth.label[source], rng.integers(0, classes, PREDICTIONS)
-        ),
+        label=np.where(rng.random(PREDICTIONS) < 0.65, truth.label[source], rng.integers(0, classes, PREDICTIONS)),
         segment=np.sort(truth.segment[source] + shift, axis=1),
         score=rng.random(PREDICTIONS).round(4),
     )

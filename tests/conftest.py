@@ -12,9 +12,9 @@ os.environ.setdefault("WANDB_MODE", "offline")
 import numpy as np
 import pytest
 import torch
-from numbered import BITS
 
 from mmad.demo.clips import SplitPlan, generate_demo
+from numbered import BITS
 
 torch.set_num_threads(1)
 
@@ -39,7 +39,12 @@ def numbered_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
     folder = tmp_path_factory.mktemp("numbered")
 
     def write(
-        *, frames: int = 60, fps: int = 30, width: int = 160, height: int = 120, ticks: list[int] | None = None
+        *,
+        frames: int = 60,
+        fps: int = 30,
+        width: int = 160,
+        height: int = 120,
+        ticks: list[int] | None = None,
     ) -> Path:
         path = folder / f"{frames}_{fps}_{width}_{height}_{'vfr' if ticks else 'cfr'}.mp4"
         if path.exists():
@@ -60,4 +65,3 @@ def numbered_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
         return path
 
     return write
-

@@ -97,16 +97,12 @@ def test_the_shortest_segment_takes_a_shared_point():
 
 
 def test_equally_long_segments_share_a_point():
-    assigned = assign(
-        pyramid_points(16, 1), [truth((6.0, 10.0, 0), (6.0, 10.0, 1), (6.0, 10.5, 2))], classes=3
-    )
+    assigned = assign(pyramid_points(16, 1), [truth((6.0, 10.0, 0), (6.0, 10.0, 1), (6.0, 10.5, 2))], classes=3)
     assert assigned.classes_BPK[0, 8].tolist() == [1, 1, 0]
 
 
 def test_no_ground_truth_and_no_length_mean_no_positive():
-    assigned = assign(
-        pyramid_points(8, 2), [empty_segments(), truth((0.0, 0.0, 0), (4.0, 4.0, 1))], classes=2
-    )
+    assigned = assign(pyramid_points(8, 2), [empty_segments(), truth((0.0, 0.0, 0), (4.0, 4.0, 1))], classes=2)
     assert not assigned.positive_BP.any()
     assert not assigned.classes_BPK.any()
 

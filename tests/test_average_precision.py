@@ -59,9 +59,7 @@ def by_double_loop(predictions: Rows, ground_truth: Rows, *, classes: int, thres
                 free.discard(best)
                 hits.append(best is not None)
             precision = [sum(hits[: k + 1]) / (k + 1) for k in range(len(hits))]
-            result[label, column] = sum(max(precision[k:]) for k in range(len(hits)) if hits[k]) / len(
-                instances
-            )
+            result[label, column] = sum(max(precision[k:]) for k in range(len(hits)) if hits[k]) / len(instances)
     return result
 
 
@@ -70,9 +68,7 @@ def cases(draw, *, distinct_scores: bool = False) -> tuple[Rows, Rows]:
     """Few clips and classes and a coarse time grid, so that overlaps, ties and equal tIoUs are frequent."""
 
     def segments(count: int) -> list[tuple]:
-        place = st.tuples(
-            st.integers(-1, 1), st.integers(0, CLASSES - 1), st.integers(0, 12), st.integers(1, 8)
-        )
+        place = st.tuples(st.integers(-1, 1), st.integers(0, CLASSES - 1), st.integers(0, 12), st.integers(1, 8))
         return [
             (clip, label, start / 4, (start + length) / 4)
             for clip, label, start, length in draw(st.lists(place, min_size=count, max_size=12))
@@ -110,9 +106,7 @@ def test_order_of_rows_does_not_matter(case, random):
     predictions, ground_truth = case
     shuffled = list(range(len(predictions)))
     random.shuffle(shuffled)
-    np.testing.assert_array_equal(
-        ap(predictions.take(np.array(shuffled, dtype=int)), ground_truth), ap(*case)
-    )
+    np.testing.assert_array_equal(ap(predictions.take(np.array(shuffled, dtype=int)), ground_truth), ap(*case))
 
 
 @FEW
@@ -136,9 +130,7 @@ def test_false_positive_below_all_others_changes_nothing(case):
     extra = [(0, label, 90, 91, -1) for label in range(CLASSES)]
     worse = [
         (c, k, *s, x)
-        for c, k, s, x in zip(
-            predictions.clip, predictions.label, predictions.segment, predictions.score, strict=True
-        )
+        for c, k, s, x in zip(predictions.clip, predictions.label, predictions.segment, predictions.score, strict=True)
     ]
     np.testing.assert_array_equal(ap(rows(*worse, *extra, scored=True), ground_truth), ap(*case))
 
@@ -167,9 +159,7 @@ def test_perfect_predictions_give_one(case):
         pytest.param([(0, 2)], [(0, 2, 0.9), (0, 2, 0.8)], 0.5, 1, id="second detection after full recall"),
         pytest.param([(0, 2), (5, 7)], [(0, 2, 0.9), (0, 2, 0.8)], 0.5, 0.5, id="second detection is false"),
         pytest.param([(0, 2), (1, 3)], [(0, 2, 0.9), (0.1, 2.1, 0.8)], 0.3, 1, id="falls back to the next"),
-        pytest.param(
-            [(0, 2), (1, 3)], [(0, 2, 0.9), (0.1, 2.1, 0.8)], 0.5, 0.5, id="nothing to fall back to"
-        ),
+        pytest.param([(0, 2), (1, 3)], [(0, 2, 0.9), (0.1, 2.1, 0.8)], 0.5, 0.5, id="nothing to fall back to"),
         pytest.param([(0, 2), (4, 6)], [(8, 9, 0.9), (0, 2, 0.8)], 0.5, 0.25, id="precision counts the miss"),
         pytest.param([(0, 2)], [], 0.5, 0, id="nothing predicted"),
         pytest.param([(0, 2)], [(2, 1, 0.9)], 0.1, 0, id="ends before it starts"),
@@ -242,9 +232,7 @@ def test_body_level_maps_labels_and_drops_only_duplicate_ground_truth():
 
 def test_other_taxonomy():
     taxonomy = Taxonomy.from_rows((("X1", "left", "arm"), ("Y1", "kick", "leg"), ("X2", "right", "arm")))
-    report = detection_map(
-        rows((0, 0, 0, 2, 0.9), scored=True), rows((0, 2, 0, 2), scored=False), taxonomy=taxonomy
-    )
+    report = detection_map(rows((0, 0, 0, 2, 0.9), scored=True), rows((0, 2, 0, 2), scored=False), taxonomy=taxonomy)
     assert report["action"]["per_class"] == {"right": 0}
     assert report["body"]["per_class"] == {"arm": 100}
 

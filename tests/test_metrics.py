@@ -135,9 +135,7 @@ def test_lists_of_unequal_length_are_refused():
 
 def worker(rank: int, folder: str) -> None:
     """One of two processes; what it computes goes into a file."""
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
-    )
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     reports = []
     # Clip 2 on both ranks; a rank without any clip; a rank whose only clip lacks predictions.
     for shards in (([0, 2, 4, 6, 3], [1, 5, 2]), ([], range(CLIPS)), ([0, 1, 2, 4, 5, 6], [3])):
@@ -181,7 +179,5 @@ def test_clip_without_predictions_is_missed_with_a_warning():
 
 def test_predictions_of_an_unknown_clip_are_an_error():
     more = named(0) | {"clip77": drawn(0)[0]}
-    with pytest.raises(
-        MmadError, match=r"clip 'clip77', which the ground truth lacks \(1 of 8 clips\); evaluate"
-    ):
+    with pytest.raises(MmadError, match=r"clip 'clip77', which the ground truth lacks \(1 of 8 clips\); evaluate"):
         evaluate_predictions(more, named(1), taxonomy=MMA52)

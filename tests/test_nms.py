@@ -69,13 +69,9 @@ def swap_soft_nms(candidates, sigma, min_score, max_per_class, max_per_clip):
     max_per_class=st.sampled_from([1, 5, 200]),
     max_per_clip=st.sampled_from([3, 20, 200]),
 )
-def test_soft_nms_equals_the_swap_algorithm(
-    seed, count, classes, sigma, min_score, max_per_class, max_per_clip
-):
+def test_soft_nms_equals_the_swap_algorithm(seed, count, classes, sigma, min_score, max_per_class, max_per_clip):
     given_ = drawn(seed, count, classes)
-    found = soft_nms(
-        given_, sigma=sigma, min_score=min_score, max_per_class=max_per_class, max_per_clip=max_per_clip
-    )
+    found = soft_nms(given_, sigma=sigma, min_score=min_score, max_per_class=max_per_class, max_per_clip=max_per_clip)
     expected = swap_soft_nms(rows(given_), sigma, min_score, max_per_class, max_per_clip)
     assert len(found["scores"]) == len(expected)
     for one, other in zip(rows(found), expected, strict=True):
@@ -85,9 +81,7 @@ def test_soft_nms_equals_the_swap_algorithm(
 def test_soft_nms_lowers_by_the_overlap_within_a_class_only():
     found = soft_nms(detections((0, 2, 0, 0.9), (1, 3, 0, 0.8), (1, 3, 1, 0.7)))
     assert found["labels"].tolist() == [0, 1, 0]
-    assert found["scores"].tolist() == pytest.approx(
-        [0.9, 0.7, 0.8 * math.exp(-((1 / 3) ** 2) / 0.5)], rel=1e-5
-    )
+    assert found["scores"].tolist() == pytest.approx([0.9, 0.7, 0.8 * math.exp(-((1 / 3) ** 2) / 0.5)], rel=1e-5)
 
 
 def test_the_best_of_a_class_stays_however_low_it_scores():
@@ -170,9 +164,7 @@ def test_many_candidates_of_few_classes_and_few_of_many():
     expected = swap_soft_nms(rows(given_)[:60], 0.5, 0.001, 200, 200)
     few = {row[2]: row for row in expected if row[2] != 0}
     found = soft_nms(given_, max_per_clip=3000)
-    assert {row[2]: row[:3] for row in rows(found) if row[2] != 0} == {
-        k: tuple(r[:3]) for k, r in few.items()
-    }
+    assert {row[2]: row[:3] for row in rows(found) if row[2] != 0} == {k: tuple(r[:3]) for k, r in few.items()}
     assert (found["labels"] == 0).sum() <= 200
 
 
@@ -180,8 +172,6 @@ def test_many_candidates_of_few_classes_and_few_of_many():
 def test_config_lists_every_argument_with_its_default(name, nms):
     config = OmegaConf.load(Path(__file__).parents[1] / "conf/nms" / f"{name}.yaml")
     defaults = {
-        key: parameter.default
-        for key, parameter in inspect.signature(nms).parameters.items()
-        if key != "detections"
+        key: parameter.default for key, parameter in inspect.signature(nms).parameters.items() if key != "detections"
     }
     assert {k: v for k, v in config.items() if not str(k).startswith("_")} == defaults

@@ -150,9 +150,7 @@ def detection_map(
     return {"action": action, "body": body, "avg": (action["avg"] + body["avg"]) / 2}
 
 
-def _level(
-    predictions: Rows, ground_truth: Rows, *, names: Sequence[str], thresholds: Sequence[float]
-) -> LevelReport:
+def _level(predictions: Rows, ground_truth: Rows, *, names: Sequence[str], thresholds: Sequence[float]) -> LevelReport:
     """Percentages of one level."""
     ap_KT = average_precision(predictions, ground_truth, classes=len(names), thresholds=thresholds)
     present = np.flatnonzero(~np.isnan(ap_KT[:, 0]))
@@ -165,9 +163,7 @@ def _level(
     return {
         "map": {f"{t:g}": float(value) for t, value in zip(thresholds, percent_KT.mean(axis=0), strict=True)},
         "avg": float(percent_KT.mean()),
-        "per_class": {
-            names[int(k)]: float(value) for k, value in zip(present, percent_KT.mean(axis=1), strict=True)
-        },
+        "per_class": {names[int(k)]: float(value) for k, value in zip(present, percent_KT.mean(axis=1), strict=True)},
     }
 
 
@@ -182,9 +178,7 @@ def _check(rows: Rows, *, classes: int, side: str) -> None:
     endless = ~np.isfinite(rows.segment).all(axis=1)
     if endless.any():
         segment = rows.segment[endless][0].tolist()
-        raise MmadError(
-            f"a segment in the {side} is {segment}, expected finite seconds; look for what made it"
-        )
+        raise MmadError(f"a segment in the {side} is {segment}, expected finite seconds; look for what made it")
 
 
 def _check_scores(predictions: Rows, *, classes: int) -> Reals:

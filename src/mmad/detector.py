@@ -36,13 +36,17 @@ class Detector(nn.Module):
 
     def loss(self, outputs: Any, targets: list[Segments]) -> dict[str, Tensor]:
         """The head's weighted losses by name; targets are in feature steps."""
-        return self.head.loss(outputs, targets)
+        return self.head.loss(outputs, targets)  # type: ignore[operator]
 
     def proposals(self, outputs: Any, timebases: Sequence[Timebase]) -> list[Segments]:
-        """Scored segments of each window in seconds of its clip, before NMS."""
+        """Scored segments of each window in seconds of its clip, before NMS; on the CPU."""
         return [
-            {**found, "segments": timebase.seconds(found["segments"])}
-            for found, timebase in zip(self.head.decode(outputs), timebases, strict=True)
+            {
+                "segments": timebase.seconds(found["segments"]).cpu(),
+                "labels": found["labels"].cpu(),
+                "scores": found["scores"].cpu(),
+            }
+            for found, timebase in zip(self.head.decode(outputs), timebases, strict=True)  # type: ignore[operator]
         ]
 
     def detections(self, windows: Sequence[Segments], *, duration: float) -> Segments:

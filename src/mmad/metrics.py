@@ -62,9 +62,7 @@ class DetectionMAP(Metric):
             self.seen.append(torch.tensor([key], device=self.device))
             times = pred["segments"].detach().cpu().double()
             scores = pred["scores"].detach().cpu().double()
-            self.predictions.append(
-                self._pack(key, pred["labels"], torch.cat([times, scores[:, None]], dim=1))
-            )
+            self.predictions.append(self._pack(key, pred["labels"], torch.cat([times, scores[:, None]], dim=1)))
             self.truths.append(self._pack(key, target["labels"], target["segments"].detach().cpu().double()))
 
     def compute(self) -> DetectionReport:
@@ -100,9 +98,7 @@ class DetectionMAP(Metric):
     def _no_rows(self, name: str) -> Tensor:
         return torch.zeros(0, _COLUMNS[name], dtype=torch.int64, device=self.device)
 
-    def _sync_dist(
-        self, dist_sync_fn: Callable = gather_all_tensors, process_group: Any | None = None
-    ) -> None:
+    def _sync_dist(self, dist_sync_fn: Callable = gather_all_tensors, process_group: Any | None = None) -> None:
         """Gathers the states; a rank without clips takes part with empty rows of the right shape and type."""
         for name in _COLUMNS:
             if not len(getattr(self, name)):

@@ -24,7 +24,7 @@ def table(report: DetectionReport) -> str:
     columns = ("0.2", "0.5", "0.7")
     lines = [f"{'Detection-mAP (%)':<18}" + "".join(f"{'@' + c:>8}" for c in columns) + f"{'Avg':>8}"]
     for level in ("action", "body"):
-        values = [report[level]["map"][c] for c in columns] + [report[level]["avg"]]  # type: ignore[literal-required]
+        values = [report[level]["map"][c] for c in columns] + [report[level]["avg"]]
         lines.append(f"{level:<18}" + "".join(f"{value:>8.2f}" for value in values))
     lines.append(f"{'AVG':<18}" + " " * 8 * len(columns) + f"{report['avg']:>8.2f}")
     return "\n".join(lines)
@@ -60,7 +60,9 @@ def write_outcome(
     """
     predictions = folder / "predictions.json"
     write_predictions(
-        predictions, {clips[index].id: found for index, found in sorted(detections.items())}, taxonomy=taxonomy
+        predictions,
+        {clips[index].id: found for index, found in sorted(detections.items())},
+        taxonomy=taxonomy,
     )
     strips = [_strip(clips[index], detections[index]) for index in _samples(clips, sorted(detections))]
     timeline = plot_timelines(folder / "timeline.png", strips, taxonomy=taxonomy)
@@ -77,4 +79,4 @@ def _samples(clips: Sequence[Clip], indices: Sequence[int]) -> list[int]:
 def _strip(clip: Clip, detections: Segments) -> Strip:
     times = (np.arange(SHOWN_FRAMES) + 0.5) / SHOWN_FRAMES * clip.duration
     frames = read_frames(clip.path, times, fps=clip.fps, short_side=FRAME_PIXELS)
-    return Strip(clip, {k: v.cpu() for k, v in detections.items()}, frames.permute(0, 2, 3, 1).numpy())  # type: ignore
+    return Strip(clip, detections, frames.permute(0, 2, 3, 1).numpy())

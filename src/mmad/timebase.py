@@ -7,9 +7,10 @@ step is `stride / fps` seconds long. Nothing is floored: a boundary keeps its su
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import torch
 
-Number = TypeVar("Number", float, torch.Tensor)
+Number = TypeVar("Number", float, torch.Tensor, np.ndarray)
 
 
 @dataclass(frozen=True)

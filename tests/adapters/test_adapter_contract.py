@@ -127,9 +127,7 @@ def test_features_do_not_depend_on_batch_or_padding(name: str, frames_per_step: 
         assert together.shape == (3, 16, steps)
         for row, frames in enumerate(valid_frames):
             chunked = -(-frames // 16) * 16
-            alone = model(
-                video(3)[row : row + 1, :, :chunked], mask_BT[row : row + 1, : chunked // frames_per_step]
-            )
+            alone = model(video(3)[row : row + 1, :, :chunked], mask_BT[row : row + 1, : chunked // frames_per_step])
             valid = frames // frames_per_step
             torch.testing.assert_close(together[row, :, :valid], alone[0, :, :valid], rtol=0, atol=1e-5)
             assert (together[row, :, valid:] == 0).all()

@@ -37,12 +37,8 @@ def test_formula(down: Any, spatial_kernel: int, conv_bias: bool) -> None:
     a = F.gelu(adapter.down_proj(tokens())).reshape(2, 5, 2, 3, -1).permute(0, 4, 1, 2, 3)
     a_s, a_t = (a, a) if down == "shared" else (a[:, :4], a[:, 4:])
     pad = spatial_kernel // 2
-    spatial = F.conv3d(
-        a_s, adapter.spatial.weight[:, :, None], adapter.spatial.bias, padding=(0, pad, pad), groups=4
-    )
-    temporal = F.conv3d(
-        a_t, adapter.dwconv.weight[..., None, None], adapter.dwconv.bias, padding=(1, 0, 0), groups=4
-    )
+    spatial = F.conv3d(a_s, adapter.spatial.weight[:, :, None], adapter.spatial.bias, padding=(0, pad, pad), groups=4)
+    temporal = F.conv3d(a_t, adapter.dwconv.weight[..., None, None], adapter.dwconv.bias, padding=(1, 0, 0), groups=4)
     temporal = F.conv3d(temporal, adapter.conv.weight[..., None, None], adapter.conv.bias)
     u = torch.cat([adapter.beta * (a_s + spatial), adapter.gamma * (a_t + temporal)], 1)
     u = u.permute(0, 2, 3, 4, 1).flatten(1, 3)

@@ -59,6 +59,4 @@ def test_initial_values() -> None:
     assert adapter.dwconv.weight.std().item() == pytest.approx((2 / 3) ** 0.5, rel=0.15)
     assert adapter.conv.weight.std().item() == pytest.approx((2 / 96) ** 0.5, rel=0.05)
     assert adapter.alpha.item() == 1
-    assert all(
-        (p == 0).all() for name, p in adapter.named_parameters() if "bias" in name or "up_proj" in name
-    )
+    assert all((p == 0).all() for name, p in adapter.named_parameters() if "bias" in name or "up_proj" in name)

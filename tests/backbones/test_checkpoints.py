@@ -260,9 +260,7 @@ def test_a_transposed_grid_is_another_grid(tiny: Any, tmp_path: Path) -> None:
     assert set(report.missing) == {"pool.weight", "pool.bias"}
 
 
-def test_published_weights_leave_a_learned_table_as_initialised(
-    source: VideoMAE, tiny: Any, tmp_path: Path
-) -> None:
+def test_published_weights_leave_a_learned_table_as_initialised(source: VideoMAE, tiny: Any, tmp_path: Path) -> None:
     torch.save(fine_tuned(source), tmp_path / "ft.pth")
     report = load_weights(tiny(position="learned", pooling="grid"), tmp_path / "ft.pth")
     assert set(report.missing) == {"pos_space", "pos_time", "pool.weight", "pool.bias"}
@@ -308,9 +306,7 @@ def without(state: State, name: str) -> State:
         ),
     ],
 )
-def test_another_model_is_refused(
-    source: VideoMAE, tmp_path: Path, settings: dict[str, Any], message: str
-) -> None:
+def test_another_model_is_refused(source: VideoMAE, tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     torch.save(official(source), tmp_path / "vit.pth")
     defaults = {"embed_dim": 24, "depth": 2, "heads": 2, "resolution": 48, "frames_per_step": 2}
     with torch.device("meta"):
@@ -348,9 +344,7 @@ def test_a_published_size_names_its_configuration(tmp_path: Path, tiny: Any) -> 
         (lambda state: {**state, "args": Namespace(lr=1)}, r"holds Python objects beside its tensors"),
     ],
 )
-def test_files_that_do_not_fit(
-    source: VideoMAE, tiny: Any, tmp_path: Path, change: Any, message: str
-) -> None:
+def test_files_that_do_not_fit(source: VideoMAE, tiny: Any, tmp_path: Path, change: Any, message: str) -> None:
     torch.save(change(official(source)), tmp_path / "vit.pth")
     with pytest.raises(MmadError, match=message):
         load_weights(tiny(), tmp_path / "vit.pth")

@@ -28,15 +28,11 @@ def plain_table(tokens: int, dim: int) -> torch.Tensor:
     return torch.stack(rows).float()
 
 
-def per_step_table(
-    table: torch.Tensor, side: int, space: tuple[int, int], *, antialias: bool
-) -> torch.Tensor:
+def per_step_table(table: torch.Tensor, side: int, space: tuple[int, int], *, antialias: bool) -> torch.Tensor:
     """timm's interpolation of the table, one time step after the other."""
     return torch.cat(
         [
-            resample_abs_pos_embed(
-                step[None], list(space), [side, side], num_prefix_tokens=0, antialias=antialias
-            )[0]
+            resample_abs_pos_embed(step[None], list(space), [side, side], num_prefix_tokens=0, antialias=antialias)[0]
             for step in table.view(8, side * side, -1)
         ]
     )
@@ -45,9 +41,7 @@ def per_step_table(
 def test_table_is_the_published_one() -> None:
     table = sincos_table(384, 14).view(1568, 384)
     torch.testing.assert_close(table[:50], plain_table(50, 384))
-    torch.testing.assert_close(
-        table[1, :4], torch.tensor([0.841471, 0.540302, 0.815251, 0.579108]), rtol=0, atol=1e-6
-    )
+    torch.testing.assert_close(table[1, :4], torch.tensor([0.841471, 0.540302, 0.815251, 0.579108]), rtol=0, atol=1e-6)
     torch.testing.assert_close(table[1567, :2], torch.tensor([0.608948, -0.793210]), rtol=0, atol=1e-6)
 
 
@@ -211,9 +205,7 @@ def test_full_training_with_checkpointing_has_the_same_gradients(tiny: Any, clip
 
 
 @pytest.mark.parametrize(("trains", "same"), [("nothing", True), ("adapters", False), ("everything", False)])
-def test_drop_path_works_wherever_something_trains(
-    tiny: Any, clip: torch.Tensor, trains: str, same: bool
-) -> None:
+def test_drop_path_works_wherever_something_trains(tiny: Any, clip: torch.Tensor, trains: str, same: bool) -> None:
     model = tiny(trains=trains, drop_path=0.5, adapter=StandardAdapter).train()
     outputs = [model(clip) for _ in range(4)]
     assert all(torch.equal(outputs[0], other) for other in outputs[1:]) == same

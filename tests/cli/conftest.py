@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from commands import COMMANDS, Command
-
 from mmad.backbones.checkpoints import save_weights
 from mmad.backbones.videomae import VideoMAE
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import Command
 
+from commands import Command
 from mmad.lit.module import DetectionModule
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
@@ -29,7 +29,14 @@ def checkpoint(command: Command, small: list[str]) -> dict:
 def test_a_run_leaves_its_results(command: Command, small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert command("mmad-train", *small, f"hydra.run.dir={RUN}") == 0
     told = capsys.readouterr().out
-    for name in ("metrics.json", "metrics.csv", "predictions.json", "timeline.png", "config.yaml", "environment.json"):
+    for name in (
+        "metrics.json",
+        "metrics.csv",
+        "predictions.json",
+        "timeline.png",
+        "config.yaml",
+        "environment.json",
+    ):
         assert (RUN / name).stat().st_size > 0, name
     metrics = json.loads((RUN / "metrics.json").read_text())
     assert list(metrics["action"]["map"]) == [f"0.{tenth}" for tenth in range(1, 10)]
@@ -54,11 +61,11 @@ def test_a_checkpoint_holds_what_was_trained_and_names_the_rest(checkpoint: dict
     assert len(moments) == len(trained)
 
 
-def test_a_checkpoint_without_a_file_of_weights_holds_them_itself(
-    command: Command, small: list[str]
-) -> None:
+def test_a_checkpoint_without_a_file_of_weights_holds_them_itself(command: Command, small: list[str]) -> None:
     arguments = [a for a in small if not a.startswith("backbone.weights")]
-    assert command("mmad-train", *arguments, "backbone.weights=null", "trainer.max_epochs=1", f"hydra.run.dir={RUN}") == 0
+    assert (
+        command("mmad-train", *arguments, "backbone.weights=null", "trainer.max_epochs=1", f"hydra.run.dir={RUN}") == 0
+    )
     saved = torch.load(RUN / "checkpoints" / "best.ckpt", weights_only=True)
     assert saved["mmad"]["identity"] is None
     assert "detector.backbone.blocks.0.attn.qkv.weight" in saved["state_dict"]
@@ -69,12 +76,15 @@ def test_a_checkpoint_without_a_file_of_weights_holds_them_itself(
 def test_evaluation_repeats_the_table_of_training(checkpoint: dict, command: Command, drawn: Path) -> None:
     trained = json.loads((RUN / "metrics.json").read_text())
     assert command("mmad-eval", f"checkpoint={RUN}/checkpoints/best.ckpt", "output=model", "batch_size=3") == 0
-    assert command(
-        "mmad-eval",
-        f"predictions={RUN}/predictions.json",
-        f"annotations={drawn}/annotations/test.csv",
-        "output=file",
-    ) == 0
+    assert (
+        command(
+            "mmad-eval",
+            f"predictions={RUN}/predictions.json",
+            f"annotations={drawn}/annotations/test.csv",
+            "output=file",
+        )
+        == 0
+    )
     assert json.loads(Path("file/metrics.json").read_text()) == trained
     again = json.loads(Path("model/metrics.json").read_text())
     assert again["avg"] == pytest.approx(trained["avg"], abs=0.2)  # other batches: rounding may swap near ties

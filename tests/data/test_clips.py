@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from numbered import shown_numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from mmad.data.cache import FileFrames, MemoryFrames
 from mmad.data.clips import EvaluationWindows, TrainingClips, collate, cut, random_window
 from mmad.data.grid import Grid
 from mmad.data.transforms import ChannelGains, CoverCrop
+from numbered import shown_numbers
 
 GRID = Grid(16, 4, 2, 2)
 
@@ -54,9 +54,7 @@ def test_a_clip_without_instances_gives_an_empty_target() -> None:
 
 
 def test_the_frames_of_a_window_are_those_of_its_timebase(clip: Clip) -> None:
-    data = EvaluationWindows(
-        [clip], grid=GRID, frames=FileFrames(GRID, short_side=120), transform=lambda video: video
-    )
+    data = EvaluationWindows([clip], grid=GRID, frames=FileFrames(GRID, short_side=120), transform=lambda video: video)
     for item in data:  # type: ignore[attr-defined]
         window = item["window"]
         assert shown_numbers(item["video"]) == [window.offset + 2 * i for i in range(window.frames)]
@@ -73,7 +71,9 @@ def test_frames_kept_in_memory_are_those_of_the_file(clip: Clip) -> None:
 def test_an_item_depends_on_seed_epoch_and_clip_alone(clip: Clip) -> None:
     def items(seed: int) -> TrainingClips:
         frames = FileFrames(GRID, short_side=60)
-        return TrainingClips([clip], grid=GRID, frames=frames, transform=ChannelGains(strength=0.3, tint=0.1), seed=seed)
+        return TrainingClips(
+            [clip], grid=GRID, frames=frames, transform=ChannelGains(strength=0.3, tint=0.1), seed=seed
+        )
 
     first = items(0)[(2, 0)]
     torch.manual_seed(99)

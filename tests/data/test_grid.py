@@ -23,7 +23,7 @@ def test_sliding_windows_cover_a_clip_once_and_end_with_it(grid: Grid, raw_frame
     covered = {frame for window in windows for frame in range(window.first, window.first + window.frames)}
     assert covered == set(range(grid.decoded(raw_frames)))
     assert len({window.first for window in windows}) == len(windows)  # no window twice
-    assert {window.count for window in windows} == {len(windows)}
+    assert {window.of for window in windows} == {len(windows)}
     assert all(window.steps <= grid.window for window in windows)
 
 
@@ -44,7 +44,7 @@ def test_padding_makes_whole_chunks_and_a_whole_pyramid(grid: Grid, steps: int) 
 @settings(deadline=None)
 @given(grids(), st.integers(0, 100), st.floats(1, 60))
 def test_a_step_is_its_first_frame(grid: Grid, step: int, fps: float) -> None:
-    """Feature step i of a window that starts at grid position p shows raw frame (p + i * frames per step) * frame step."""
+    """Step i of a window from grid position p shows raw frame (p + i * frames_per_step) * frame_step."""
     window = grid.piece(0, raw_frames=10_000, fps=fps, first=6, frames=64)
     frame = (6 + step * grid.frames_per_step) * grid.frame_step
     assert window.timebase.seconds(float(step)) == pytest.approx(frame / fps)
@@ -52,7 +52,7 @@ def test_a_step_is_its_first_frame(grid: Grid, step: int, fps: float) -> None:
 
 
 def test_numbers_that_do_not_divide_are_refused() -> None:
-    with pytest.raises(MmadError, match="must be a multiple of grid.frames_per_step=2"):
+    with pytest.raises(MmadError, match=r"must be a multiple of grid\.frames_per_step=2"):
         Grid(128, 3, 2, 6)
-    with pytest.raises(MmadError, match="choose grid.window=128"):
+    with pytest.raises(MmadError, match=r"choose grid\.window=128"):
         Grid(100, 4, 2, 6)

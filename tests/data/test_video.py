@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered import shown_numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmad.data.video import nearest_frames, probe, read_frames
 from mmad.errors import MmadError
+from numbered import shown_numbers
 
 
 def test_probe_tells_what_the_file_holds(numbered_video: Callable[..., Path]) -> None:
@@ -37,7 +37,9 @@ def test_the_short_side_is_scaled_and_the_aspect_kept(numbered_video: Callable[.
     assert shown_numbers(video) == [15]
 
 
-def test_annotated_frames_are_met_whatever_rate_the_container_tells(numbered_video: Callable[..., Path]) -> None:
+def test_annotated_frames_are_met_whatever_rate_the_container_tells(
+    numbered_video: Callable[..., Path],
+) -> None:
     """An annotation at 29 fps on a 30 fps file counts frames; so must the reader."""
     video = read_frames(numbered_video(), np.arange(0, 60, 7) / 29, fps=29, short_side=120)
     assert shown_numbers(video) == list(range(0, 60, 7))
@@ -46,14 +48,15 @@ def test_annotated_frames_are_met_whatever_rate_the_container_tells(numbered_vid
 def test_a_variable_rate_is_read_by_time(numbered_video: Callable[..., Path]) -> None:
     """First half at 30 fps, second half at 15."""
     ticks = [round(i * 1000 / 30) for i in range(30)] + [round(1000 + i * 1000 / 15) for i in range(30)]
-    video = read_frames(
-        numbered_video(ticks=ticks), np.array([0.5, 1.0, 2.0, 2.5]), fps=20, short_side=120
-    )
+    video = read_frames(numbered_video(ticks=ticks), np.array([0.5, 1.0, 2.0, 2.5]), fps=20, short_side=120)
     assert shown_numbers(video) == [15, 30, 45, 52]
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.floats(0.01, 1.0), min_size=3, max_size=20), st.lists(st.floats(0, 20), min_size=1, max_size=10))
+@given(
+    st.lists(st.floats(0.01, 1.0), min_size=3, max_size=20),
+    st.lists(st.floats(0, 20), min_size=1, max_size=10),
+)
 def test_nearest_frame_of_a_variable_rate_is_the_nearest(gaps: list[float], times: list[float]) -> None:
     stamps = np.concatenate([[0.0], np.cumsum([*gaps, 3.0])])  # the last gap breaks any constant rate
     found = nearest_frames(stamps, np.array(times), fps=10)

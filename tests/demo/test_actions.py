@@ -49,9 +49,7 @@ def test_lengths_span_short_and_long():
 
 @pytest.mark.parametrize("label", ACTIONS)
 def test_weight_zero_leaves_the_body_alone(label):
-    np.testing.assert_allclose(
-        places(label, time=0.4, weight=0.0), places(9, time=0.0, weight=0.0), atol=1e-12
-    )
+    np.testing.assert_allclose(places(label, time=0.4, weight=0.0), places(9, time=0.0, weight=0.0), atol=1e-12)
 
 
 @pytest.mark.parametrize("label", ACTIONS)
@@ -75,26 +73,18 @@ def test_repeated_movements_stay_visible_at_eight_frames_a_second(label):
 
 def test_held_poses_do_not_swing():
     for label in (2, 5, 6, 7, 8, 20, 28, 37):
-        assert np.abs(places(label, time=0.3) - places(label, time=0.9)).max() < PIXEL / 2, MMA52.actions[
-            label
-        ]
+        assert np.abs(places(label, time=0.3) - places(label, time=0.9)).max() < PIXEL / 2, MMA52.actions[label]
 
 
 def test_some_frames_of_different_actions_are_alike():
-    nod_down = max(
-        (places(9, time=time) for time in np.arange(0, 1, 1 / 32)), key=lambda points: points[0].imag
-    )
+    nod_down = max((places(9, time=time) for time in np.arange(0, 1, 1 / 32)), key=lambda points: points[0].imag)
     assert np.abs(nod_down - places(5, time=0.0)).max() < PIXEL
-    shake_right = max(
-        (places(10, time=time) for time in np.arange(0, 1, 1 / 32)), key=lambda points: points[0].real
-    )
+    shake_right = max((places(10, time=time) for time in np.arange(0, 1, 1 / 32)), key=lambda points: points[0].real)
     assert np.abs(shake_right - places(8, time=0.0)).max() < PIXEL
 
 
 def test_leg_actions_need_a_chair():
-    assert {MMA52.actions[label] for label, action in ACTIONS.items() if action.needs_chair} == names(
-        24, 28, 48, 49
-    )
+    assert {MMA52.actions[label] for label, action in ACTIONS.items() if action.needs_chair} == names(24, 28, 48, 49)
 
 
 def test_wave_follows_the_tempo():

@@ -23,9 +23,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    return generate_demo(
-        tmp_path_factory.mktemp("demo") / "set", splits=TINY, seed=0, processes=1, progress=False
-    )
+    return generate_demo(tmp_path_factory.mktemp("demo") / "set", splits=TINY, seed=0, processes=1, progress=False)
 
 
 def rows(root, split):
@@ -141,9 +139,7 @@ def test_an_interrupted_run_leaves_nothing_and_can_be_repeated(tmp_path, monkeyp
 
 
 def test_a_failing_worker_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        mmad.demo.clips, "draw_to_file", operator.sub
-    )  # no plan can be subtracted from a path
+    monkeypatch.setattr(mmad.demo.clips, "draw_to_file", operator.sub)  # no plan can be subtracted from a path
     with pytest.raises(TypeError):
         generate_demo(tmp_path / "set", splits=TINY, seed=0, processes=2, progress=False)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,3 @@
-# ruff: noqa: E402  the packages must be looked for before the modules that need them
 import dataclasses
 
 import numpy as np

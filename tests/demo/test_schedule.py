@@ -13,8 +13,7 @@ PRODUCT = {"train": (560, range(1, 141)), "val": (48, range(141, 153)), "test": 
 @pytest.fixture(scope="module")
 def product():
     return {
-        name: plan_split(name, clips=clips, subjects=subjects, seed=0)
-        for name, (clips, subjects) in PRODUCT.items()
+        name: plan_split(name, clips=clips, subjects=subjects, seed=0) for name, (clips, subjects) in PRODUCT.items()
     }
 
 
@@ -57,8 +56,7 @@ def test_more_clips_leave_streams_of_earlier_ones_alone():
 
 def test_every_class_has_enough_instances(product):
     counts = {
-        name: Counter(each.label for plan in plans for each in plan.performances)
-        for name, plans in product.items()
+        name: Counter(each.label for plan in plans for each in plan.performances) for name, plans in product.items()
     }
     for label in ACTIONS:
         assert counts["train"][label] >= 25
@@ -73,8 +71,7 @@ def test_statistics_resemble_mma52(product):
     lengths = [each.end - each.start for plan in plans for each in plan.performances]
     overlapping = [
         any(
-            other is not each and max(each.start, other.start) < min(each.end, other.end)
-            for other in plan.performances
+            other is not each and max(each.start, other.start) < min(each.end, other.end) for other in plan.performances
         )
         for plan in plans
         for each in plan.performances

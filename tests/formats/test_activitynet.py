@@ -43,9 +43,7 @@ def test_clips_with_videos(tmp_path):
     assert read_activitynet(path, videos=tmp_path, taxonomy=MMA52, subset="train") == [
         Clip("clip2", tmp_path / "clip2.mp4", None, 29.0, 145)
     ]
-    with pytest.raises(
-        MmadError, match=r"2 of 2 videos of .* are absent from .*, the first is clip1\.mp4; put"
-    ):
+    with pytest.raises(MmadError, match=r"2 of 2 videos of .* are absent from .*, the first is clip1\.mp4; put"):
         read_activitynet(path, videos=tmp_path, taxonomy=MMA52, subset="val")
 
 

@@ -25,9 +25,7 @@ def zipped(**files: str) -> bytes:
 
 
 def test_rows_in_any_order_with_ties_and_repeats():
-    read = parse(
-        "0,val9001,0.5,2,9,0.25\n1,val9000,0,1,8,0.25\n2,val9001,0.5,2,9,0.25\n3,val9001,0.5,2,8,0.75\n"
-    )
+    read = parse("0,val9001,0.5,2,9,0.25\n1,val9000,0,1,8,0.25\n2,val9001,0.5,2,9,0.25\n3,val9001,0.5,2,8,0.75\n")
     assert list(read) == ["val9001", "val9000"]
     assert read["val9001"]["segments"].tolist() == [[0.5, 2]] * 3
     assert read["val9001"]["labels"].tolist() == [9, 9, 8]
@@ -39,9 +37,7 @@ def test_header_alone_is_no_prediction():
 
 
 def test_reversed_rows_are_dropped_with_one_warning():
-    with pytest.warns(
-        UserWarning, match="prediction.csv: dropped 2 of 3 predictions that end before"
-    ) as caught:
+    with pytest.warns(UserWarning, match="prediction.csv: dropped 2 of 3 predictions that end before") as caught:
         read = parse("0,a,2,1,9,0.5\n1,a,1,2,9,0.5\n2,b,3,1,9,0.5\n")
     assert len(caught) == 1
     assert {clip: len(rows["labels"]) for clip, rows in read.items()} == {"a": 1, "b": 0}

@@ -15,9 +15,7 @@ FIRST_ROWS = ("0,901_02_0003_A,0,60,9,300", "1,901_02_0003_A,30,299,8,300", "2,0
 SECOND_ROWS = ("0,train9001,0,60,9,300,30.0", "1,train9001,30,299,8,300,30.0", "2,train9000,29,58,0,146,29.0")
 
 
-def release(
-    root: Path, header: str, *rows: str, split: str = "train", end: str = "\n", last: str = ""
-) -> Path:
+def release(root: Path, header: str, *rows: str, split: str = "train", end: str = "\n", last: str = "") -> Path:
     folder = root / "annotations"
     folder.mkdir(exist_ok=True)
     (folder / f"{split}.csv").write_bytes((end.join([header, *rows]) + last).encode())
@@ -158,9 +156,7 @@ def test_frame_rates_that_cannot_be_right(tmp_path, rows, message):
 
 def test_missing_column_names_the_nearest(tmp_path):
     release(tmp_path, FIRST.replace("end_frame", "endframe"), *FIRST_ROWS)
-    with pytest.raises(
-        MmadError, match=r"train\.csv has no column 'end_frame'.*rename the nearest, 'endframe'"
-    ):
+    with pytest.raises(MmadError, match=r"train\.csv has no column 'end_frame'.*rename the nearest, 'endframe'"):
         read_mma52(tmp_path, "train", fps=30)
 
 
@@ -173,14 +169,10 @@ def test_unknown_frame_rate(tmp_path):
 
 
 def test_missing_folder_and_file(tmp_path):
-    with pytest.raises(
-        MmadError, match=r"nowhere is not a folder; give the one that holds annotations/val\.csv"
-    ):
+    with pytest.raises(MmadError, match=r"nowhere is not a folder; give the one that holds annotations/val\.csv"):
         read_mma52(tmp_path / "nowhere", "val")
     release(tmp_path, FIRST, *FIRST_ROWS)
-    with pytest.raises(
-        MmadError, match=r"val\.csv does not exist, nor does .*CSV files there: train\.csv; put"
-    ):
+    with pytest.raises(MmadError, match=r"val\.csv does not exist, nor does .*CSV files there: train\.csv; put"):
         read_mma52(tmp_path, "val")
 
 

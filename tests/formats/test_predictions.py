@@ -71,9 +71,7 @@ def test_not_finite_is_refused_and_leaves_the_old_file(tmp_path):
     path = tmp_path / "predictions.json"
     write_predictions(path, PREDICTIONS, taxonomy=MMA52)
     broken: Segments = {**PREDICTIONS["val9001"], "scores": torch.tensor([0.5, torch.nan])}
-    with pytest.raises(
-        MmadError, match=r"predictions for .*predictions\.json hold a time or score that is not finite"
-    ):
+    with pytest.raises(MmadError, match=r"predictions for .*predictions\.json hold a time or score that is not finite"):
         write_predictions(path, {"a": broken}, taxonomy=MMA52)
     assert same(read_predictions(path, taxonomy=MMA52), PREDICTIONS)
     assert len(list(tmp_path.iterdir())) == 1

@@ -60,9 +60,7 @@ def test_initial_values():
 
 
 def test_length_that_does_not_halve_names_the_fix():
-    with pytest.raises(
-        MmadError, match=r"50 feature steps cannot be halved 2 times: pad it to a multiple of 4 steps"
-    ):
+    with pytest.raises(MmadError, match=r"50 feature steps cannot be halved 2 times: pad it to a multiple of 4 steps"):
         small()(torch.zeros(1, 6, 50), every(1, 50))
 
 
@@ -265,6 +263,4 @@ def test_config_lists_every_argument_with_its_default():
     assert {key: found.pop(key) for key in owned} == owned
     # The number of classes comes from the taxonomy when the head is built.
     parameters = inspect.signature(ActionFormer).parameters.items()
-    assert found == {
-        key: parameter.default for key, parameter in parameters if key not in {*owned, "classes"}
-    }
+    assert found == {key: parameter.default for key, parameter in parameters if key not in {*owned, "classes"}}

@@ -68,9 +68,7 @@ def test_clip_without_any_valid_step_is_finite(window):
 
 
 def test_channels_that_do_not_split_name_the_fix():
-    with pytest.raises(
-        MmadError, match=r"channels=10 cannot be split among heads=4: choose a multiple of 4\."
-    ):
+    with pytest.raises(MmadError, match=r"channels=10 cannot be split among heads=4: choose a multiple of 4\."):
         MaskedConvAttention(10, 4)
 
 

@@ -38,9 +38,7 @@ def test_temporal_reads_zeros_where_the_mask_is_false() -> None:
     x_BNC = tokens()
     zeroed = x_BNC.clone()
     zeroed[1, 4 * 12 :] = 0
-    torch.testing.assert_close(
-        temporal_depthwise(x_BNC, GRID, conv, mask_BT), temporal_depthwise(zeroed, GRID, conv)
-    )
+    torch.testing.assert_close(temporal_depthwise(x_BNC, GRID, conv, mask_BT), temporal_depthwise(zeroed, GRID, conv))
 
 
 @pytest.mark.parametrize("kernel", [1, 3])

@@ -1,3 +1,4 @@
+import itertools
 from math import cos, pi
 
 import pytest
@@ -88,7 +89,7 @@ def test_warm_up_rises_from_nothing_and_the_cosine_falls() -> None:
     assert rates[49] == pytest.approx(2.0)
     assert rates[800] == pytest.approx(2.0 * 0.1054, rel=1e-3)
     assert rates[525] == pytest.approx(0.5 * (1 + cos(pi * 475 / 950)) * 2.0)
-    assert all(a >= b for a, b in zip(rates[50:], rates[51:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates[50:]))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])

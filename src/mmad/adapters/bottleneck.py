@@ -23,9 +23,7 @@ def up_projection(width: int, dim: int) -> nn.Linear:
     return linear
 
 
-def temporal_convs(
-    width: int, *, kernel: int, pointwise: bool, bias: bool
-) -> tuple[nn.Conv1d, nn.Conv1d | None]:
+def temporal_convs(width: int, *, kernel: int, pointwise: bool, bias: bool) -> tuple[nn.Conv1d, nn.Conv1d | None]:
     """TIA's depth-wise convolution over time and the pointwise one after it, He-initialised with zero "
     "bias."""
     depthwise = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width, bias=bias)

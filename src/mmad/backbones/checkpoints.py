@@ -56,9 +56,7 @@ class LoadReport:
     sha256: str
 
     def __str__(self) -> str:
-        text = (
-            f"{self.source} ({self.format} layout, sha256 {self.sha256[:12]}): {self.loaded} tensors loaded"
-        )
+        text = f"{self.source} ({self.format} layout, sha256 {self.sha256[:12]}): {self.loaded} tensors loaded"
         if self.missing:
             text += f"; left as initialised: {_summary(self.missing)}"
         if self.dropped:
@@ -100,9 +98,7 @@ def load_weights(model: "VideoMAE", source: str | Path) -> LoadReport:
         wanted = {name: tensor for name, tensor in wanted.items() if name not in POOL}
     for name, tensor in wanted.items():
         if name not in tensors and name not in POSITION + POOL:
-            raise MmadError(
-                f"{path} ({layout} layout) lacks {name}; the file is cut short or not a VideoMAE encoder."
-            )
+            raise MmadError(f"{path} ({layout} layout) lacks {name}; the file is cut short or not a VideoMAE encoder.")
         if name in tensors and tensors[name].shape != tensor.shape:
             raise MmadError(
                 f"{path} ({layout} layout) has {name} of shape {tuple(tensors[name].shape)}, but the "
@@ -161,23 +157,15 @@ def _read(source: str | Path) -> tuple[Path, Tensors, dict[str, str], str]:
     """Path, tensors, metadata and sha256 of a file of weights."""
     name = str(source)
     if name.startswith("builtin:"):
-        with as_file(
-            files("mmad.backbones") / "weights" / f"{name.removeprefix('builtin:')}.safetensors"
-        ) as path:
+        with as_file(files("mmad.backbones") / "weights" / f"{name.removeprefix('builtin:')}.safetensors") as path:
             if not path.is_file():
-                raise MmadError(
-                    f"weights={name} does not ship with mmad; the one that does is builtin:vmae_tiny."
-                )
+                raise MmadError(f"weights={name} does not ship with mmad; the one that does is builtin:vmae_tiny.")
             return path, *_read_file(path)
     path = Path(source).expanduser()
     if path.is_dir():
-        raise MmadError(
-            f"{path} is a folder; pass the file of weights in it, such as {path / 'model.safetensors'}."
-        )
+        raise MmadError(f"{path} is a folder; pass the file of weights in it, such as {path / 'model.safetensors'}.")
     if not path.is_file():
-        raise MmadError(
-            f"There is no file of weights at {path}; correct backbone.weights or download the file there."
-        )
+        raise MmadError(f"There is no file of weights at {path}; correct backbone.weights or download the file there.")
     return path, *_read_file(path)
 
 
@@ -190,9 +178,7 @@ def _read_file(path: Path) -> tuple[Tensors, dict[str, str], str]:
                 metadata = opened.metadata() or {}
             return load_file(path), metadata, sha256
         except SafetensorError as error:
-            raise MmadError(
-                f"{path} is not a whole safetensors file ({error}); download it again."
-            ) from error
+            raise MmadError(f"{path} is not a whole safetensors file ({error}); download it again.") from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -202,9 +188,7 @@ def _read_file(path: Path) -> tuple[Tensors, dict[str, str], str]:
                 "you trust the file, load it yourself with weights_only=False and save only its state_dict "
                 "with torch.save."
             ) from error
-        raise MmadError(
-            f"{path} is not a PyTorch file of weights; pass a .pth, .pt, .bin or .safetensors."
-        ) from error
+        raise MmadError(f"{path} is not a PyTorch file of weights; pass a .pth, .pt, .bin or .safetensors.") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise MmadError(f"{path} is not a whole PyTorch file of weights; download it again.") from error
     for wrapper in ("state_dict_ema", "state_dict", "model", "module"):
@@ -212,13 +196,9 @@ def _read_file(path: Path) -> tuple[Tensors, dict[str, str], str]:
             content = content[wrapper]
             break
     if not isinstance(content, dict):
-        raise MmadError(
-            f"{path} holds a {type(content).__name__} where a dictionary of tensors was expected."
-        )
+        raise MmadError(f"{path} holds a {type(content).__name__} where a dictionary of tensors was expected.")
     tensors = {
-        str(key).removeprefix("module."): value
-        for key, value in content.items()
-        if isinstance(value, torch.Tensor)
+        str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, torch.Tensor)
     }
     return tensors, {}, sha256
 

@@ -115,13 +115,9 @@ class VideoMAE(nn.Module):
         _check("pooling", pooling, ("mean", "grid"))
         _check("trains", trains, ("nothing", "adapters", "everything"))
         if embed_dim % heads:
-            raise MmadError(
-                f"embed_dim={embed_dim} cannot be split into heads={heads}; take a divisor of {embed_dim}."
-            )
+            raise MmadError(f"embed_dim={embed_dim} cannot be split into heads={heads}; take a divisor of {embed_dim}.")
         if min(height, width) < patch:
-            raise MmadError(
-                f"resolution={height}x{width} is smaller than one patch of {patch} pixels; enlarge it."
-            )
+            raise MmadError(f"resolution={height}x{width} is smaller than one patch of {patch} pixels; enlarge it.")
         if trains == "adapters" and adapter is None:
             raise MmadError(
                 "The backbone has trains=adapters but adapter=null, so nothing in it would train; choose an "

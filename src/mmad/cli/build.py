@@ -72,9 +72,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def detector_of(
-    checkpoint: dict[str, Any], *, weights: str | None = None
-) -> tuple[Detector, Taxonomy, DictConfig]:
+def detector_of(checkpoint: dict[str, Any], *, weights: str | None = None) -> tuple[Detector, Taxonomy, DictConfig]:
     """The detector of a checkpoint, its classes and its configuration.
 
     Args:
@@ -115,7 +113,7 @@ def load_trained(detector: Detector, checkpoint: dict[str, Any], *, weights: str
     other = {name for name in state.keys() & own.keys() if state[name].shape != own[name].shape}
     if wrong := sorted(absent | foreign | other):
         raise MmadError(
-            f"The checkpoint is of another model: {len(wrong)} tensors do not fit, such as {wrong[0]}; use the adapter, "
+            f"The checkpoint is of another model: {len(wrong)} tensors do not fit, like {wrong[0]}; use the adapter, "
             f"backbone, head and resolution that it was trained with."
         )
     if identity is not None and fingerprint(detector.backbone) != identity:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, InstantiationException
@@ -84,14 +85,12 @@ def stop(message: str) -> NoReturn:
 
 def _message(error: BaseException) -> str | None:
     """The sentence to show for an error that a user can mend, else None."""
-    if isinstance(error, MmadError):
-        return str(error)
+    cause: BaseException = error
+    while not isinstance(cause, MmadError) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, MmadError):
+        return str(cause)
     if isinstance(error, InstantiationException):
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        if isinstance(cause, MmadError):
-            return str(cause)
         return f"The configuration does not build: {cause} ({str(error).splitlines()[-1].strip()})."
     if isinstance(error, OmegaConfBaseException):
         return f"The configuration has a fault: {str(error).splitlines()[0]}."
@@ -148,7 +147,7 @@ def _parse(argument: str) -> Override:
         return OverridesParser.create().parse_override(argument)
     except HydraException as error:
         raise MmadError(
-            f"Cannot read the argument {argument!r}: options are written name=value, lists name=[a,b], and a value with "
+            f"Cannot read the argument {argument!r}: options are written name=value, lists name=[a,b], values with "
             f"spaces or other signs in quotes, 'name=\"a b\"'."
         ) from error
 
@@ -180,7 +179,7 @@ def _known(word: str, known: Sequence[str], *, what: str) -> None:
 
 def _walk(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, bool]]:
     """Every dotted name in a configuration and whether its value is missing; interpolations stay unresolved."""
-    for key in cfg:
+    for key in map(str, cfg):
         name = f"{prefix}{key}"
         missing = OmegaConf.is_missing(cfg, key)
         yield name, missing
@@ -196,7 +195,7 @@ def _innermost(error: BaseException) -> str:
 
 def output_dir() -> Path:
     """The folder of the running job."""
-    return Path(hydra.core.hydra_config.HydraConfig.get().runtime.output_dir)
+    return Path(HydraConfig.get().runtime.output_dir)
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def evaluate(cfg: DictConfig) -> None:
 
 def evaluate_checkpoint(cfg: DictConfig) -> None:
     """Runs the checkpoint's detector on a split and writes what a training run writes."""
-    from mmad.cli.train import check_device, conclude, quiet
+    from mmad.cli.train import check_device, finish, quiet
 
     check_device(cfg)
     import lightning as L
@@ -36,7 +36,6 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
 
     from mmad.cli.build import detector_of, read_checkpoint
     from mmad.lit.module import DetectionModule
-    from mmad.report import write_outcome
 
     quiet()
     detector, taxonomy, trained = detector_of(read_checkpoint(Path(cfg.checkpoint)), weights=cfg.weights)
@@ -59,14 +58,7 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
     )
     trainer.test(module, data, verbose=False)
     if trainer.is_global_zero:
-        paths = write_outcome(
-            Path(cfg.output),
-            report=module.report,
-            clips=data.evaluated,
-            detections=module.detections,
-            taxonomy=taxonomy,
-        )
-        conclude(module.report, paths=paths, split=data.evaluate_split)
+        finish(module, data, Path(cfg.output))
 
 
 def evaluate_predictions_file(cfg: DictConfig) -> None:
@@ -81,7 +73,5 @@ def evaluate_predictions_file(cfg: DictConfig) -> None:
     if cfg.annotations is None:
         raise MmadError(f"predictions={cfg.predictions} needs annotations=FILE, a released CSV or an ActivityNet JSON.")
     truth = read_ground_truth(Path(cfg.annotations), taxonomy=MMA52, subset=cfg.subset, fps=cfg.fps)
-    report = evaluate_predictions(
-        read_predictions(Path(cfg.predictions), taxonomy=MMA52), truth, taxonomy=MMA52
-    )
-    conclude(report, paths=[write_metrics(Path(cfg.output), report)], split=f"{len(truth)} clips")
+    report = evaluate_predictions(read_predictions(Path(cfg.predictions), taxonomy=MMA52), truth, taxonomy=MMA52)
+    conclude(report, paths=[write_metrics(Path(cfg.output), report)], on=f"{len(truth)} clips")

@@ -54,7 +54,11 @@ def pretrain(cfg: DictConfig) -> None:
     if trainer.is_global_zero:
         path = folder / "weights.safetensors"
         told = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        metadata = {"seed": str(cfg.seed), "seconds": f"{time.monotonic() - start:.0f}", "metrics": json.dumps(told)}
+        metadata = {
+            "seed": str(cfg.seed),
+            "seconds": f"{time.monotonic() - start:.0f}",
+            "metrics": json.dumps(told),
+        }
         save_weights(backbone, path, metadata)
         print(f"\n  {shown(path)}\n  {shown(folder / 'metrics.csv')}")
         print(f"\nNext: mmad-train backbone.weights={shown(path)}")

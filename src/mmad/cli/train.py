@@ -5,6 +5,7 @@ import logging
 import shlex
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mmad.average_precision import DetectionReport
+    from mmad.lit.datamodule import MMA52DataModule
+    from mmad.lit.module import DetectionModule
 
 RUNS = Path("runs/train")
 
@@ -86,13 +89,11 @@ def train(cfg: DictConfig) -> None:
     check_device(cfg)
     import lightning as L
     from hydra.utils import instantiate
-
     from lightning.pytorch.callbacks import ModelCheckpoint
 
     from mmad.cli.build import build_detector, load_trained, read_checkpoint, recipe
     from mmad.lit.callbacks import Progress, SelfContained, TrainedEMA
     from mmad.lit.module import DetectionModule
-    from mmad.report import write_outcome
 
     quiet()
     L.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -139,14 +140,7 @@ def train(cfg: DictConfig) -> None:
     load_trained(detector, read_checkpoint(chosen), weights=cfg.backbone.weights)
     trainer.test(module, data, verbose=False)
     if trainer.is_global_zero:
-        paths = write_outcome(
-            folder,
-            report=module.report,
-            clips=data.evaluated,
-            detections=module.detections,
-            taxonomy=data.taxonomy,
-        )
-        conclude(module.report, paths=[chosen, folder / "metrics.csv", *paths], split=data.evaluate_split)
+        finish(module, data, folder, others=[chosen, folder / "metrics.csv"])
         print(f"\nNext: mmad-eval checkpoint={shown(chosen)}")
 
 
@@ -163,11 +157,26 @@ def introduce(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
     print(f"{shown(folder)}: training {trained:,} of {total:,} parameters")
 
 
-def conclude(report: "DetectionReport", *, paths: list[Path], split: str) -> None:
+def finish(module: "DetectionModule", data: "MMA52DataModule", folder: Path, *, others: Sequence[Path] = ()) -> None:
+    """Writes what an evaluation found and says so; `others` are files written before."""
+    from mmad.report import write_outcome
+
+    assert module.report is not None
+    paths = write_outcome(
+        folder,
+        report=module.report,
+        clips=data.evaluated,
+        detections=module.detections,
+        taxonomy=data.taxonomy,
+    )
+    conclude(module.report, paths=[*others, *paths], on=f"{data.evaluate_split}, {len(data.evaluated)} clips")
+
+
+def conclude(report: "DetectionReport", *, paths: Sequence[Path], on: str) -> None:
     """Prints the table and the files written."""
     from mmad.report import table
 
-    print(f"\n{table(report)}   ({split})\n")
+    print(f"\n{table(report)}   ({on})\n")
     for path in paths:
         print(f"  {shown(path)}")
 

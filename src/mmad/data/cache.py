@@ -36,7 +36,10 @@ class FileFrames:
         """See `Frames`."""
         timebase = Timebase(fps=clip.fps, stride=self.grid.frame_step)
         return read_frames(
-            clip.path, timebase.seconds(np.arange(first, first + frames)), fps=clip.fps, short_side=self.short_side
+            clip.path,
+            timebase.seconds(np.arange(first, first + frames, dtype=np.float64)),
+            fps=clip.fps,
+            short_side=self.short_side,
         )
 
 

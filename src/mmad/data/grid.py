@@ -16,7 +16,7 @@ class Window(NamedTuple):
 
     Args:
         clip: index of the clip in its split.
-        count: number of windows of that clip; their detections are merged before NMS.
+        of: number of windows of that clip; their detections are merged before NMS.
         first: position of the first decoded frame in the clip's grid.
         frames: number of decoded frames that lie inside the clip.
         steps: number of valid feature steps.
@@ -27,7 +27,7 @@ class Window(NamedTuple):
     """
 
     clip: int
-    count: int
+    of: int
     first: int
     frames: int
     steps: int
@@ -94,11 +94,11 @@ class Grid:
         """Smallest padded length in feature steps that holds `steps`."""
         return ceil(steps / self.multiple) * self.multiple
 
-    def piece(self, clip: int, *, raw_frames: int, fps: float, first: int, frames: int, count: int = 1) -> Window:
+    def piece(self, clip: int, *, raw_frames: int, fps: float, first: int, frames: int, of: int = 1) -> Window:
         """The window of `frames` decoded frames that starts at grid position `first` of a clip."""
         return Window(
             clip=clip,
-            count=count,
+            of=of,
             first=first,
             frames=frames,
             steps=ceil(frames / self.frames_per_step),
@@ -109,13 +109,18 @@ class Grid:
         )
 
     def sliding(self, clip: int, *, raw_frames: int, fps: float) -> list[Window]:
-        """The windows that cover a clip, each full length but where the clip is shorter; the last ends with the clip."""
+        """The windows that cover a clip, each full length unless the clip is shorter; the last ends with the clip."""
         total, longest = self.decoded(raw_frames), self.window * self.frames_per_step
         hop = max(int(longest * (1 - self.overlap)), 1)
         starts = [*range(0, max(total - longest, 0), hop), max(total - longest, 0)]
         return [
             self.piece(
-                clip, raw_frames=raw_frames, fps=fps, first=first, frames=min(longest, total), count=len(starts)
+                clip,
+                raw_frames=raw_frames,
+                fps=fps,
+                first=first,
+                frames=min(longest, total),
+                of=len(starts),
             )
             for first in starts
         ]

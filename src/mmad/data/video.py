@@ -35,9 +35,7 @@ def _open(path: Path, *, width: int = -1, height: int = -1) -> "decord.VideoRead
     if not path.is_file():
         raise MmadError(f"{path}: there is no such video file; check data.root and the video id in the annotations.")
     try:
-        reader = decord.VideoReader(
-            str(path), ctx=decord.cpu(0), width=width, height=height, num_threads=1
-        )
+        reader = decord.VideoReader(str(path), ctx=decord.cpu(0), width=width, height=height, num_threads=1)
         if len(reader) == 0:
             raise RuntimeError("no frame inside")
     except (RuntimeError, decord.DECORDError) as error:
@@ -107,7 +105,7 @@ def read_frames(path: Path, seconds: np.ndarray, *, fps: float, short_side: int)
         frames = reader.get_batch(wanted.tolist()).asnumpy()
     except (RuntimeError, IndexError, decord.DECORDError) as error:
         raise MmadError(
-            f"{path}: decoding breaks off before frame {wanted[-1]} of {len(reader)}; the file is damaged: re-encode it "
+            f"{path}: decoding breaks off before frame {wanted[-1]} of {len(reader)}; it is damaged: re-encode it "
             f"or remove its rows from the annotations."
         ) from error
     return torch.from_numpy(frames)[torch.from_numpy(inverse)].permute(0, 3, 1, 2)

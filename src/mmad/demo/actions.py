@@ -115,9 +115,7 @@ def _playing_objects(pose: Pose, beat: Beat) -> None:
     middle = pose.chest(0.0, 0.185)
     turn = beat.size * 0.026 * beat.wave(1.0)
     for side in SIDES:
-        pose.reach(
-            side, middle + side * 0.048 + turn * (1 + 0.8j * side), beat.weight, depth=0.16, spread=0.1
-        )
+        pose.reach(side, middle + side * 0.048 + turn * (1 + 0.8j * side), beat.weight, depth=0.16, spread=0.1)
     pose.phone = max(pose.phone, beat.weight)
 
 

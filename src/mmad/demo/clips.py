@@ -76,8 +76,7 @@ def generate_demo(
         return root
     require_packages()
     plans = {
-        name: plan_split(name, clips=split.clips, subjects=split.subjects, seed=seed)
-        for name, split in splits.items()
+        name: plan_split(name, clips=split.clips, subjects=split.subjects, seed=seed) for name, split in splits.items()
     }
     partial = root.with_name(f".{root.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -108,9 +107,7 @@ def write_annotations(path: Path, plans: list[ClipPlan]) -> None:
         rows = ((plan, performance) for plan in plans for performance in plan.performances)
         for number, (plan, performance) in enumerate(rows):
             start, end = round(performance.start * plan.fps), round(performance.end * plan.fps)
-            writer.writerow(
-                (number, plan.video_id, start, end, performance.label, plan.frames, float(plan.fps))
-            )
+            writer.writerow((number, plan.video_id, start, end, performance.label, plan.frames, float(plan.fps)))
 
 
 def draw_to_file(plan: ClipPlan, path: Path) -> None:
@@ -178,8 +175,6 @@ def _is_there(root: Path, record: dict[str, object]) -> bool:
     if found == record:
         return True
     what = (
-        "something that is not a demo data set"
-        if found is None
-        else "a demo data set of another seed, size or version"
+        "something that is not a demo data set" if found is None else "a demo data set of another seed, size or version"
     )
     raise MmadError(f"{root} holds {what}: delete that folder or choose another one.")

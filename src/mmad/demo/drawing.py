@@ -16,9 +16,7 @@ _NOISE = 7
 
 def paint(rgb: Rgb, light: Rgb, *, shade: float = 1.0, alpha: float = 1.0) -> skia.Paint:
     """A brush for a colour as it looks under a light, darkened by `shade`."""
-    red, green, blue = (
-        min(int(255 * c * gain * shade), _BRIGHTEST) for c, gain in zip(rgb, light, strict=True)
-    )
+    red, green, blue = (min(int(255 * c * gain * shade), _BRIGHTEST) for c, gain in zip(rgb, light, strict=True))
     return skia.Paint(Color=skia.ColorSetARGB(int(255 * alpha), red, green, blue), AntiAlias=True)
 
 
@@ -65,9 +63,7 @@ def noise_crops(rng: np.random.Generator, tile: np.ndarray) -> Iterator[np.ndarr
         yield tile[row : row + HEIGHT, column : column + WIDTH]
 
 
-def draw_room(
-    canvas: skia.Canvas, rng: np.random.Generator, light: Rgb, *, chair: bool, arm_rests: bool
-) -> None:
+def draw_room(canvas: skia.Canvas, rng: np.random.Generator, light: Rgb, *, chair: bool, arm_rests: bool) -> None:
     """Draws wall, floor, two pictures and, where asked, a chair."""
 
     def pick(low: float, high: float) -> Rgb:
@@ -145,9 +141,7 @@ class Figure:
         self.sole = stroke(brush(subject.shoes, 0.6), 0.010)
         self.white, self.dark = brush((0.95, 0.95, 0.95)), brush((0.10, 0.08, 0.08))
         self.dark_line = stroke(self.dark, 0.055)
-        self.lips = stroke(
-            brush((0.62, 0.26, 0.24) if sum(subject.skin) > 1.5 else (0.42, 0.17, 0.16)), 0.085
-        )
+        self.lips = stroke(brush((0.62, 0.26, 0.24) if sum(subject.skin) > 1.5 else (0.42, 0.17, 0.16)), 0.085)
         self.screen = brush((0.65, 0.80, 0.95))
 
     def draw(self, canvas: skia.Canvas, pose: Pose) -> None:
@@ -267,9 +261,7 @@ class Figure:
         for side in SIDES:
             if style != "long" and side * yaw < 0.35:
                 x = side * 0.88 + 0.42 * yaw
-                canvas.drawOval(
-                    skia.Rect(x - 0.13, -0.14 - 0.2 * pitch, x + 0.13, 0.24 - 0.2 * pitch), self.skin_dark
-                )
+                canvas.drawOval(skia.Rect(x - 0.13, -0.14 - 0.2 * pitch, x + 0.13, 0.24 - 0.2 * pitch), self.skin_dark)
         canvas.restore()
 
     def _features(self, canvas: skia.Canvas, right: float, below: float, yaw: float, pitch: float) -> None:
@@ -290,9 +282,7 @@ class Figure:
         if self.subject.glasses:
             canvas.drawLine(right - 0.1, -0.02 + below, right + 0.1, -0.02 + below, self.dark_line)
         nose = right * 1.16
-        canvas.drawLine(
-            nose - 0.02 * yaw, 0.08 + below, nose + 0.05 * yaw, 0.29 + below * 1.1, self.skin_line
-        )
+        canvas.drawLine(nose - 0.02 * yaw, 0.08 + below, nose + 0.05 * yaw, 0.29 + below * 1.1, self.skin_line)
         canvas.drawLine(nose - 0.08, 0.31 + below * 1.1, nose + 0.08, 0.31 + below * 1.1, self.skin_line)
         mouth = skia.Path()
         mouth.moveTo(right - 0.22, 0.57 + below)

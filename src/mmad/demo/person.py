@@ -212,13 +212,9 @@ class Pose:
         if distance > upper + fore:
             foot = distance * upper / (upper + fore)
         height = math.sqrt(max(upper**2 - foot**2, 0.0)) / norm
-        return shoulder + complex(
-            along[0] * foot + outwards[0] * height, along[1] * foot + outwards[1] * height
-        )
+        return shoulder + complex(along[0] * foot + outwards[0] * height, along[1] * foot + outwards[1] * height)
 
-    def reach(
-        self, side: int, target: complex, weight: float, *, depth: float = 0.12, spread: float = 0.3
-    ) -> None:
+    def reach(self, side: int, target: complex, weight: float, *, depth: float = 0.12, spread: float = 0.3) -> None:
         """Takes a hand some of the way (`weight` 0 to 1) from where it is to a target."""
         hand = self.hands[side]
         hand.at += weight * (target - hand.at)

@@ -27,8 +27,7 @@ class Idle:
     def __call__(self, pose: Pose, time: float) -> None:
         """Adds them to a pose at a time in seconds."""
         w = [
-            math.sin(2 * math.pi * hertz * time + phase)
-            for hertz, phase in zip(self._hertz, self._phase, strict=True)
+            math.sin(2 * math.pi * hertz * time + phase) for hertz, phase in zip(self._hertz, self._phase, strict=True)
         ]
         pose.yaw += 0.06 * w[0]
         pose.pitch += 0.05 * w[1]

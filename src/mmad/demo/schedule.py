@@ -131,9 +131,7 @@ def plan_split(split: str, *, clips: int, subjects: range, seed: int) -> list[Cl
     plans = []
     for index in range(clips):
         rng = stream(seed, split, index, "schedule")
-        rarest = labels[
-            int(np.argmin([seen[label] / aim for label, aim in zip(labels, target, strict=True)]))
-        ]
+        rarest = labels[int(np.argmin([seen[label] / aim for label, aim in zip(labels, target, strict=True)]))]
         fps = 15 if index % 5 == 4 else 16
         frames = round((5 + 10 * rng.beta(1.6, 1.45)) * fps)
         performances = _perform(rng, labels, chance, rarest, fps, frames)
@@ -170,14 +168,10 @@ def _perform(
     return performances
 
 
-def _draw(
-    rng: np.random.Generator, label: int, earlier: list[Performance], fps: int, frames: int
-) -> Performance:
+def _draw(rng: np.random.Generator, label: int, earlier: list[Performance], fps: int, frames: int) -> Performance:
     last = (frames - 1) / fps
     action = ACTIONS[label]
-    length = float(
-        np.clip(rng.lognormal(np.log(action.seconds), action.spread), SHORTEST, 0.95 * frames / fps)
-    )
+    length = float(np.clip(rng.lognormal(np.log(action.seconds), action.spread), SHORTEST, 0.95 * frames / fps))
     where = rng.uniform()
     if where < 0.06:
         start = 0.0

@@ -24,15 +24,11 @@ def parse_json(text: str, *, source: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
-        raise MmadError(
-            f"{source}, line {error.lineno}: not valid JSON ({error.msg}); write the file again"
-        ) from error
+        raise MmadError(f"{source}, line {error.lineno}: not valid JSON ({error.msg}); write the file again") from error
     return _object(document, where=source)
 
 
-def read_activitynet(
-    path: Path, *, videos: Path, taxonomy: Taxonomy, subset: str | None = None
-) -> list[Clip]:
+def read_activitynet(path: Path, *, videos: Path, taxonomy: Taxonomy, subset: str | None = None) -> list[Clip]:
     """The clips of a ground-truth file, whose entries must name `duration` in seconds and the number `frame`.
 
     Args:
@@ -64,9 +60,7 @@ def read_activitynet(
     return clips
 
 
-def read_instances(
-    path: Path, *, taxonomy: Taxonomy, subset: str | None = None
-) -> dict[str, tuple[Instance, ...]]:
+def read_instances(path: Path, *, taxonomy: Taxonomy, subset: str | None = None) -> dict[str, tuple[Instance, ...]]:
     """The instances of each clip of a ground-truth file, without need of videos or frame rates.
 
     Args:
@@ -97,9 +91,7 @@ def parse_results(document: Mapping[str, Any], *, taxonomy: Taxonomy, source: st
         MmadError: `results` is missing, or an entry cannot be right.
     """
     if "results" not in document:
-        kind = (
-            "this is ground truth" if "database" in document else f"keys are {', '.join(document) or 'none'}"
-        )
+        kind = "this is ground truth" if "database" in document else f"keys are {', '.join(document) or 'none'}"
         raise MmadError(f"{source} has no 'results' ({kind}); give a file of predictions")
     results = _object(document["results"], where=f"{source}, 'results'")
     return by_clip(_detections(results, taxonomy=taxonomy, source=source), source=source, clips=results)
@@ -159,9 +151,7 @@ def _segment(row: Mapping[str, Any], *, where: str) -> tuple[float, float]:
 
 def _object(value: object, *, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise MmadError(
-            f"{where}: expected a JSON object, found {type(value).__name__}; write the file again"
-        )
+        raise MmadError(f"{where}: expected a JSON object, found {type(value).__name__}; write the file again")
     return value
 
 

@@ -42,13 +42,10 @@ def unzip_challenge(content: bytes, *, source: str) -> str:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()
             tables = [name for name in names if name.lower().endswith(".csv")]
-            wanted = (
-                "prediction.csv" if "prediction.csv" in tables else tables[0] if len(tables) == 1 else None
-            )
+            wanted = "prediction.csv" if "prediction.csv" in tables else tables[0] if len(tables) == 1 else None
             if wanted is None:
                 raise MmadError(
-                    f"{source} holds {', '.join(names[:5]) or 'nothing'}, expected prediction.csv; "
-                    "zip that file alone"
+                    f"{source} holds {', '.join(names[:5]) or 'nothing'}, expected prediction.csv; zip that file alone"
                 )
             return decode(archive.read(wanted), source=f"{source}/{wanted}")
     except zipfile.BadZipFile as error:

@@ -19,9 +19,7 @@ class Detection(NamedTuple):
     score: float
 
 
-def by_clip(
-    detections: Iterable[Detection], *, source: str, clips: Iterable[str] = ()
-) -> dict[str, Segments]:
+def by_clip(detections: Iterable[Detection], *, source: str, clips: Iterable[str] = ()) -> dict[str, Segments]:
     """Predictions of each clip, in file order, float64 in seconds.
 
     Segments that end before they start are dropped; one warning counts them. Ties and repeats stay.
@@ -41,9 +39,7 @@ def by_clip(
         else:
             kept.append(detection)
     if dropped:
-        warnings.warn(
-            f"{source}: dropped {dropped} of {total} predictions that end before they start", stacklevel=3
-        )
+        warnings.warn(f"{source}: dropped {dropped} of {total} predictions that end before they start", stacklevel=3)
     return {clip: _segments(kept) for clip, kept in rows.items()}
 
 

@@ -66,9 +66,7 @@ def label_index(value: object, *, taxonomy: Taxonomy, where: str) -> int:
         number = float(text)
     except ValueError:
         near = nearest(text.lower(), taxonomy.actions)
-        raise MmadError(
-            f"{where}: unknown label {text!r}; the nearest class is {near!r}, or give an index"
-        ) from None
+        raise MmadError(f"{where}: unknown label {text!r}; the nearest class is {near!r}, or give an index") from None
     if not (number.is_integer() and 0 <= number < len(taxonomy.actions)):
         raise MmadError(
             f"{where}: class is {text}, expected 0 to {len(taxonomy.actions) - 1}; "

@@ -77,9 +77,7 @@ def read_mma52(
     """
     root = Path(root)
     if not root.is_dir():
-        raise MmadError(
-            f"{root} is not a folder; give the one that holds annotations/{split}.csv and the videos"
-        )
+        raise MmadError(f"{root} is not a folder; give the one that holds annotations/{split}.csv and the videos")
     source = _annotation_file(root, split)
     annotated = read_annotation_csv(source, taxonomy=taxonomy, end_inclusive=end_inclusive)
     places = ([root / split], [root], subfolders(root / split), subfolders(root))
@@ -104,9 +102,7 @@ def read_mma52(
     return clips
 
 
-def read_annotation_csv(
-    path: Path, *, taxonomy: Taxonomy, end_inclusive: bool = False
-) -> dict[str, AnnotatedClip]:
+def read_annotation_csv(path: Path, *, taxonomy: Taxonomy, end_inclusive: bool = False) -> dict[str, AnnotatedClip]:
     """What an annotation file of either release says of each clip, in frames.
 
     Placeholders of the test file (every clip one row from frame 0 to 20) are dropped with a warning.
@@ -132,9 +128,7 @@ def read_annotation_csv(
     if not clips:
         raise MmadError(f"{path} has a header and no rows; check the download")
     if all([row[:2] for row in clip.rows] == [_PLACEHOLDER] for clip in clips.values()):
-        warnings.warn(
-            f"{path} holds placeholders, not instances: its clips have no ground truth", stacklevel=2
-        )
+        warnings.warn(f"{path} holds placeholders, not instances: its clips have no ground truth", stacklevel=2)
         for clip in clips.values():
             clip.rows.clear()
     return clips
@@ -150,8 +144,7 @@ def _add_row(
 ) -> None:
     """Adds one row to its clip; raises MmadError if it cannot be right."""
     start, end, frames = (
-        whole_number(row[name], what=name, where=where)
-        for name in ("start_frame", "end_frame", "total_frames")
+        whole_number(row[name], what=name, where=where) for name in ("start_frame", "end_frame", "total_frames")
     )
     label = label_index(row["class"], taxonomy=taxonomy, where=where)
     fps = real_number(row["fps"], what="fps", where=where) if "fps" in row else None
@@ -164,16 +157,11 @@ def _add_row(
         raise MmadError(f"{where}: start_frame {start} is not before end_frame {end}; correct the row")
     last = frames - int(end_inclusive)
     if end > last:
-        raise MmadError(
-            f"{where}: end_frame is {end}, expected at most {last} of {frames} frames; correct the row"
-        )
+        raise MmadError(f"{where}: end_frame is {end}, expected at most {last} of {frames} frames; correct the row")
     if (clip.frames, clip.fps) != (frames, fps):
-        name, here, before = (
-            ("total_frames", frames, clip.frames) if clip.frames != frames else ("fps", fps, clip.fps)
-        )
+        name, here, before = ("total_frames", frames, clip.frames) if clip.frames != frames else ("fps", fps, clip.fps)
         raise MmadError(
-            f"{where}: {name} of clip {row['video_id']!r} is {here}, an earlier row says {before}; "
-            "make its rows agree"
+            f"{where}: {name} of clip {row['video_id']!r} is {here}, an earlier row says {before}; make its rows agree"
         )
     clip.rows.append((start, end, label))
 

@@ -71,6 +71,4 @@ def table_rows(text: str, *, columns: Sequence[str], source: str) -> Iterator[tu
                 )
             yield reader.line_num, row
     except csv.Error as error:
-        raise MmadError(
-            f"{source}, line {reader.line_num}: not valid CSV ({error}); export it again"
-        ) from error
+        raise MmadError(f"{source}, line {reader.line_num}: not valid CSV ({error}); export it again") from error

@@ -64,6 +64,4 @@ def _videos(folders: Iterable[Path]) -> Iterable[Path]:
 
 
 def _ambiguous(clip: str, first: Path, second: Path) -> MmadError:
-    return MmadError(
-        f"clip {clip!r} could be {first} or {second}, expected one video; rename or remove the wrong one"
-    )
+    return MmadError(f"clip {clip!r} could be {first} or {second}, expected one video; rename or remove the wrong one")

@@ -104,9 +104,7 @@ class ActionFormer(nn.Module):
             )
 
         self.input_drop = nn.Dropout1d(input_drop)
-        self.embed = nn.ModuleList(
-            MaskedConv1d(channels if index else in_channels, channels) for index in range(convs)
-        )
+        self.embed = nn.ModuleList(MaskedConv1d(channels if index else in_channels, channels) for index in range(convs))
         self.stem = nn.ModuleList(block(1) for _ in range(stem))
         self.branch = nn.ModuleList(block(2) for _ in range(levels - 1))
         self.neck = nn.ModuleList(nn.LayerNorm(channels) for _ in range(levels))
@@ -159,9 +157,7 @@ class ActionFormer(nn.Module):
         for block in self.branch:
             pyramid.append(block(pyramid[-1], masks[-1]))
             masks.append(masks[-1][:, ::2])
-        normed = [
-            norm(x_BTC) * mask[..., None] for norm, x_BTC, mask in zip(self.neck, pyramid, masks, strict=True)
-        ]
+        normed = [norm(x_BTC) * mask[..., None] for norm, x_BTC, mask in zip(self.neck, pyramid, masks, strict=True)]
         return self.dense(normed, mask_BT)
 
     def loss(self, outputs: PointPredictions, targets: list[Segments]) -> dict[str, Tensor]:

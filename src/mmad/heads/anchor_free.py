@@ -146,9 +146,7 @@ class AnchorFreeHead(nn.Module):
             classes_BPK = assigned.classes_BPK * (1 - smooth) + smooth / (self.classes + 1)
             cls = focal_loss(outputs.logits_BPK, classes_BPK, outputs.mask_BP)
             sides = outputs.offsets_BP2.new_tensor([-1.0, 1.0])
-            reg = diou_loss(
-                outputs.offsets_BP2[positive_BP] * sides, assigned.offsets_BP2[positive_BP] * sides
-            ).sum()
+            reg = diou_loss(outputs.offsets_BP2[positive_BP] * sides, assigned.offsets_BP2[positive_BP] * sides).sum()
         return {"cls": cls / normalizer, "reg": self.reg_weight * reg / normalizer}
 
     @torch.no_grad()

@@ -26,9 +26,7 @@ class MaskedConvAttention(nn.Module):
     def __init__(self, channels: int, heads: int, *, stride: int = 1, window: int = -1) -> None:
         super().__init__()
         if channels % heads:
-            raise MmadError(
-                f"channels={channels} cannot be split among heads={heads}: choose a multiple of {heads}."
-            )
+            raise MmadError(f"channels={channels} cannot be split among heads={heads}: choose a multiple of {heads}.")
         if window > 1 and window % 2 == 0:
             raise MmadError(
                 f"attention_window={window} must be odd, so that a step sits in its middle: "

@@ -33,9 +33,7 @@ class MaskedConv1d(nn.Module):
         relu: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(
-            in_channels, out_channels, 3, stride=stride, padding=1, groups=groups, bias=False
-        )
+        self.conv = nn.Conv1d(in_channels, out_channels, 3, stride=stride, padding=1, groups=groups, bias=False)
         if bias is not None:
             self.conv.bias = nn.Parameter(torch.full((out_channels,), float(bias)))
         self.norm = nn.LayerNorm(out_channels) if norm else None

@@ -38,9 +38,7 @@ class PyramidBlock(nn.Module):
         self.attention = MaskedConvAttention(channels, heads, stride=stride, window=window)
         self.attention_scale = LayerScale(channels, init_values=layer_scale)
         self.mlp_norm = nn.LayerNorm(channels)
-        self.mlp = nn.Sequential(
-            nn.Linear(channels, 4 * channels), nn.GELU(), nn.Linear(4 * channels, channels)
-        )
+        self.mlp = nn.Sequential(nn.Linear(channels, 4 * channels), nn.GELU(), nn.Linear(4 * channels, channels))
         self.mlp_scale = LayerScale(channels, init_values=layer_scale)
         self.drop_path = DropPath(path_drop)
 

@@ -11,7 +11,6 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from tqdm.auto import tqdm
 
-
 SHOWN = ("val/action", "val/body", "val/avg", "val/frame_map")
 
 
@@ -71,18 +70,14 @@ class TrainedEMA(Callback):
         if self.average and trainer.state.fn == "fit":
             self._swap(pl_module)
 
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Puts the average in the place of the weights and the weights beside it."""
         state = checkpoint["state_dict"]
         checkpoint["raw_weights"] = {name: state[name] for name in self.average}
         checkpoint["ema_updates"] = self.updates
         state.update({name: value.clone() for name, value in self.average.items()})
 
-    def on_load_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Restores the raw weights and keeps the average."""
         if "raw_weights" not in checkpoint:
             return
@@ -137,9 +132,7 @@ class SelfContained(Callback):
     def __init__(self, recipe: Mapping[str, Any]) -> None:
         self.recipe = dict(recipe)
 
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds the recipe and drops frozen parameters."""
         checkpoint["mmad"] = self.recipe
         if self.recipe["identity"] is not None:

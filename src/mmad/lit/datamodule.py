@@ -118,9 +118,7 @@ class MMA52DataModule(L.LightningDataModule):
             source = FileFrames(self.grid, short_side=round(min(self.resolution) * READ_MARGIN))
             if self.cache:
                 threads = min(os.cpu_count() or 1, 8)
-                self._frames[split] = MemoryFrames(
-                    source, self.clips(split), threads=threads, title=f"decode {split}"
-                )
+                self._frames[split] = MemoryFrames(source, self.clips(split), threads=threads, title=f"decode {split}")
             else:
                 self._frames[split] = source
         return self._frames[split]
@@ -181,4 +179,3 @@ class MMA52DataModule(L.LightningDataModule):
 
 def _probed_fps(path: Path) -> float:
     return probe(path).fps
-

@@ -1,14 +1,15 @@
 """Training and evaluation of a detector under Lightning."""
 
 from collections.abc import Callable
-from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from mmad.average_precision import DetectionReport
 from mmad.data.clips import Batch
 from mmad.detector import Detector
 from mmad.errors import MmadError
@@ -42,12 +43,12 @@ class DetectionModule(L.LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.metric = DetectionMAP(taxonomy)
         self.detections: dict[int, Segments] = {}
-        self.report: dict[str, Any] = {}
+        self.report: DetectionReport | None = None
         self._pending: dict[int, list[Segments]] = {}
         # A checkpoint leaves frozen weights out; what else is missing, `load_trained` finds before Lightning loads.
         self.strict_loading = False
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimiser; its schedule advances at every step."""
         assert self.make_optimizer is not None
         assert self.make_scheduler is not None
@@ -56,7 +57,7 @@ class DetectionModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Makes the batch's dropout depend on seed, step and rank alone, so that a resumed run repeats an unbroken one."""
+        """Makes dropout depend on seed, step and rank alone, so that a resumed run repeats an unbroken one."""
         torch.manual_seed((self.seed * 1_000_003 + self.global_step) * 1_003 + self.global_rank)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
@@ -88,7 +89,7 @@ class DetectionModule(L.LightningModule):
         for window, proposals in zip(batch["windows"], found, strict=True):
             seen = self._pending.setdefault(window.clip, [])
             seen.append(proposals)
-            if len(seen) == window.count:
+            if len(seen) == window.of:
                 self.detections[window.clip] = self.detector.detections(
                     self._pending.pop(window.clip), duration=window.duration
                 )
@@ -99,13 +100,13 @@ class DetectionModule(L.LightningModule):
         """Computes the report of all ranks and logs its averages."""
         if self.trainer.sanity_checking:
             return
-        self.report = self.metric.compute()
+        self.report = report = self.metric.compute()
         values = {
-            "action": self.report["action"]["avg"],
-            "body": self.report["body"]["avg"],
-            "avg": self.report["avg"],
-            "action@0.5": self.report["action"]["map"]["0.5"],
-            "body@0.5": self.report["body"]["map"]["0.5"],
+            "action": report["action"]["avg"],
+            "body": report["body"]["avg"],
+            "avg": report["avg"],
+            "action@0.5": report["action"]["map"]["0.5"],
+            "body@0.5": report["body"]["map"]["0.5"],
         }
         stage = "test" if self.trainer.testing else "val"
         for name, value in values.items():

@@ -2,10 +2,10 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
@@ -65,14 +65,14 @@ class RecognitionModule(L.LightningModule):
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
         self.average_precision = MultilabelAveragePrecision(classes, average=None)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimiser; its schedule advances at every step."""
         optimizer = self.make_optimizer(self.backbone, self.classifier)
         scheduler = self.make_scheduler(optimizer, steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Makes the batch's dropout depend on seed, step and rank alone, so that a resumed run repeats an unbroken one."""
+        """Makes dropout depend on seed, step and rank alone."""
         torch.manual_seed((self.seed * 1_000_003 + self.global_step) * 1_003 + self.global_rank)
 
     def _logits_and_labels(self, batch: Batch) -> tuple[Tensor, Tensor]:

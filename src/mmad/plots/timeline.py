@@ -80,7 +80,12 @@ def plot_timelines(path: Path, strips: Sequence[Strip], *, taxonomy: Taxonomy) -
         _draw_frames(above, strip)
         _draw_rows(below, strip, taxonomy=taxonomy, colours=colours)
     figure.colorbar(
-        colours, ax=list(axes), label="tIoU with the best instance of the same class", shrink=0.5, aspect=40, pad=0.01
+        colours,
+        ax=list(axes),
+        label="tIoU with the best instance of the same class",
+        shrink=0.5,
+        aspect=40,
+        pad=0.01,
     )
     figure.savefig(path, dpi=110)
     return path
@@ -94,14 +99,24 @@ def _draw_frames(axes: Axes, strip: Strip) -> None:
 
 def _draw_rows(axes: Axes, strip: Strip, *, taxonomy: Taxonomy, colours: ScalarMappable) -> None:
     order = strip.detections["scores"].argsort(descending=True)[:TOP]
-    best: Segments = {key: value[order] for key, value in strip.detections.items()}  # type: ignore[misc, attr-defined]
+    best: Segments = {
+        "segments": strip.detections["segments"][order],
+        "labels": strip.detections["labels"][order],
+        "scores": strip.detections["scores"][order],
+    }
     overlap = same_class_tiou(best, strip.clip.segments())
     names: list[str] = []
     for number, instance in enumerate(sorted(strip.clip.instances, key=lambda i: i.start), start=1):
         names.append(f"gt-{number}  {taxonomy.actions[instance.label]}")
         axes.barh(len(names) - 1, instance.end - instance.start, left=instance.start, height=0.75, color="black")
     for number, (segment, label, score, tiou) in enumerate(
-        zip(best["segments"].tolist(), best["labels"].tolist(), best["scores"].tolist(), overlap.tolist(), strict=True),
+        zip(
+            best["segments"].tolist(),
+            best["labels"].tolist(),
+            best["scores"].tolist(),
+            overlap.tolist(),
+            strict=True,
+        ),
         start=1,
     ):
         names.append(f"pred-{number}  {taxonomy.actions[label]}  {score:.2f}")

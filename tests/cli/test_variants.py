@@ -1,0 +1,80 @@
+"""Every adapter, grid, resolution and precision trains a few steps and evaluates."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from commands import Command
+
+FEW = ["trainer.max_epochs=1", "trainer.limit_train_batches=2", "data.batch_size=2", "hydra.run.dir=run"]
+
+VARIANTS = {
+    "frozen": ["adapter=frozen"],
+    "full": ["adapter=full"],
+    "standard": ["adapter=standard"],
+    "tia": ["adapter=tia"],
+    "spatial kernel of 3": ["adapter.layer.spatial_kernel=3"],
+    "without beta": ["adapter.layer.beta=removed"],
+    "shared down-projection": ["adapter.layer.down=shared"],
+    "grid default": ["grid=default"],
+    "grid fast": ["grid=fast"],
+    "grid dense": ["grid=dense"],
+    "grid legacy": ["grid=legacy"],
+    "resolution 112": ["data.resolution=112"],
+    "bf16": ["trainer.precision=bf16-mixed"],
+    "checkpointing": ["backbone.checkpointing=true"],
+    "workers without cache": ["data.workers=1", "data.cache=false"],
+    "adamw": ["optimizer=adamw"],
+    "hard nms": ["nms=hard"],
+    "opentad augmentation": ["augment=opentad"],
+    "light augmentation": ["augment=light"],
+    "still frames": ["data.control=still"],
+    "shuffled labels": ["data.control=shuffled"],
+    "wandb": ["logger=wandb"],
+    "vmae_s, small pictures": ["backbone=vmae_s", "backbone.weights=null"],
+}
+
+SLOW = {
+    "vmae_s, paper's recipe": [
+        "recipe=paper", "backbone=vmae_s", "backbone.weights=null", "data.resolution=160", "head.channels=512"
+    ],
+    "vmae_s, 224": ["backbone=vmae_s", "backbone.weights=null", "data.resolution=224"],
+    "resolution 160": ["data.resolution=160"],
+    "resolution 224": ["data.resolution=224"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
+def test_variant_trains_and_evaluates(command: Command, small: list[str], changes: list[str]) -> None:
+    assert command("mmad-train", *small, *FEW, *changes) == 0
+    assert 0 <= json.loads(Path("run/metrics.json").read_text())["avg"] <= 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", SLOW.values(), ids=SLOW)
+def test_large_variant_trains_and_evaluates(command: Command, small: list[str], changes: list[str]) -> None:
+    assert command("mmad-train", *small, *FEW, "trainer.limit_val_batches=1", *changes) == 0
+    assert 0 <= json.loads(Path("run/metrics.json").read_text())["avg"] <= 100
+
+
+def test_a_sweep_runs_its_choices_side_by_side(command: Command, small: list[str]) -> None:
+    few = [argument for argument in FEW if not argument.startswith("hydra")]
+    assert command("mmad-train", "-m", *small, *few, "adapter=standard,tia,dsta", "hydra.sweep.dir=sweep") == 0
+    names = [set(torch.load(f"sweep/{i}/checkpoints/last.ckpt", weights_only=True)["state_dict"]) for i in range(3)]
+    temporal = "detector.backbone.adapters.0.dwconv.weight"
+    assert [temporal in found for found in names[:2]] == [False, True]
+    assert "detector.backbone.adapters.0.beta" in names[2]
+
+
+def test_pretrained_weights_go_into_training(command: Command, drawn: Path, small: list[str]) -> None:
+    data = [
+        f"data.root={drawn}",
+        "data.make=null",
+        "trainer.max_epochs=2",
+        "trainer.check_val_every_n_epoch=1",
+    ]
+    assert command("mmad-pretrain", *data, "data.batch_size=8", "hydra.run.dir=past") == 0
+    arguments = [argument for argument in small if not argument.startswith("backbone.weights")]
+    assert command("mmad-train", *arguments, *FEW, "backbone.weights=past/weights.safetensors") == 0

@@ -1,0 +1,85 @@
+"""Every shipped configuration composes, and names only arguments that its target has."""
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from mmad.cli.entry import conf_dir
+
+GROUPS = sorted(
+    f"{path.parent.name}={path.stem}"
+    for path in conf_dir().glob("*/*.yaml")
+    if path.parent.name not in ("objective", "recipe", "data")
+)
+DATA = [
+    "data=demo",
+    "data=mma52 data.root=somewhere",
+    "data=demo recipe=paper",
+    "data=mma52 data.root=x recipe=demo",
+]
+
+
+def composed(command: str, overrides: list[str]) -> dict[str, Any]:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose(command, overrides=overrides)
+    # Unresolved: some values, such as a run's folder, are known in a run only.
+    return dict(OmegaConf.to_container(cfg, resolve=False))  # type: ignore[arg-type]
+
+
+def targets(node: Any) -> Iterator[dict[str, Any]]:
+    """Every node of a configuration that names what it builds."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node
+        for value in node.values():
+            yield from targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from targets(value)
+
+
+def check_signatures(cfg: dict[str, Any]) -> None:
+    for node in targets(cfg):
+        if node["_target_"].startswith("builtins."):
+            continue
+        parameters = inspect.signature(get_object(node["_target_"])).parameters.values()
+        if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+            continue
+        unknown = {key for key in node if not key.startswith("_")} - {p.name for p in parameters}
+        assert not unknown, f"{node['_target_']} has no argument {unknown}"
+
+
+@pytest.mark.parametrize("overrides", [*GROUPS, *DATA])
+def test_every_choice_composes_and_fits_its_target(overrides: str) -> None:
+    check_signatures(composed("train", overrides.split()))
+
+
+def test_pretraining_composes_and_fits_its_targets() -> None:
+    check_signatures(composed("pretrain", []))
+
+
+def test_real_data_bring_the_paper_recipe_and_the_demo_its_own() -> None:
+    demo = composed("train", [])
+    real = composed("train", ["data=mma52", "data.root=somewhere"])
+    assert (demo["backbone"]["embed_dim"], demo["head"]["channels"], demo["grid"]["window"]) == (96, 96, 64)
+    assert (real["backbone"]["embed_dim"], real["head"]["channels"], real["grid"]["window"]) == (
+        384,
+        512,
+        128,
+    )
+    assert real["optimizer"]["_target_"] == "mmad.lit.optimizers.adamw"
+    assert real["data"]["resolution"] == 160
+
+
+@pytest.mark.parametrize(
+    "path", sorted(conf_dir().glob("**/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_every_file_says_first_what_it_is(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if line != "# @package _global_"]
+    assert lines[0].startswith("# ")
