@@ -1,5 +1,6 @@
 """`mmad-eval`: Detection-mAP of a checkpoint on its data, or of a predictions file."""
 
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -54,6 +55,7 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
         logger=False,
         use_distributed_sampler=False,
         enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
         enable_checkpointing=False,
     )
     trainer.test(module, data, verbose=False)

@@ -114,4 +114,11 @@ class DetectionModule(L.LightningModule):
 
     on_test_epoch_start = on_validation_epoch_start
     test_step = validation_step
-    on_test_epoch_end = on_validation_epoch_end
+
+    def on_test_epoch_end(self) -> None:
+        """As in validation; then every rank gets the detections of all."""
+        self.on_validation_epoch_end()
+        if self.trainer.world_size > 1:
+            shares: list[dict[int, Segments]] = [{} for _ in range(self.trainer.world_size)]
+            torch.distributed.all_gather_object(shares, self.detections)
+            self.detections = {clip: found for share in shares for clip, found in share.items()}

@@ -1,4 +1,4 @@
-"""Times the evaluation of a validation split on one core: `python benchmarks/average_precision.py`.
+"""Times the evaluation of a validation split on one core: `python benchmarks/speed_average_precision.py`.
 
 104,000 predictions on 1,479 clips with 4,746 instances of 52 classes, the size of MMA-52's validation split
 with a challenge entry on it. Predictions are shifted copies of the ground truth, two thirds with its class.

@@ -1,0 +1,57 @@
+"""Two processes on the CPU: every clip counted once, and the same weights on both."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_count_every_clip_once(drawn: Path, small: list[str], tmp_path: Path) -> None:
+    """Evaluated again by one process, the checkpoint gives the same metrics, though five test clips do not divide."""
+    rows = (drawn / "annotations" / "test.csv").read_text().splitlines()
+    first = rows[1].split(",")[1]
+    root = tmp_path / "uneven"
+    (root / "annotations").mkdir(parents=True)
+    for split in ("train", "val", "test"):
+        (root / split).symlink_to(drawn / split)
+        (root / "annotations" / f"{split}.csv").write_bytes((drawn / "annotations" / f"{split}.csv").read_bytes())
+    (root / "annotations" / "test.csv").write_text("\n".join([rows[0], *(row for row in rows[1:] if first not in row)]))
+    # The device's own environment must not leak into the processes that Lightning starts.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MMAD", "PL_"))}
+    environment |= {"OMP_NUM_THREADS": "1"}
+    commands = Path(sys.executable).parent
+    arguments = [a for a in small if not a.startswith("data.root")]
+    subprocess.run(
+        [
+            commands / "mmad-train",
+            *arguments,
+            f"data.root={root}",
+            "data.batch_size=4",
+            "trainer.accelerator=cpu",
+            "trainer.devices=2",
+            "trainer.strategy=ddp",
+            "hydra.run.dir=run",
+        ],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        timeout=300,
+    )
+    subprocess.run(
+        [commands / "mmad-eval", "checkpoint=run/checkpoints/best.ckpt", "output=again"],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        timeout=300,
+    )
+    together = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    alone = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    assert alone["avg"] == pytest.approx(together["avg"], abs=0.2)
+    found = json.loads((tmp_path / "run" / "predictions.json").read_text())["results"]
+    assert len(found) == 5
+    assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
