@@ -108,3 +108,52 @@ def test_a_resumed_run_repeats_an_unbroken_one(
     for part in ("state_dict", "raw_weights"):
         for name, value in whole[part].items():
             torch.testing.assert_close(broken[part][name], value, rtol=0, atol=0, msg=f"{part} {name}")
+
+
+def test_the_curves_of_a_run_survive_its_continuation(command: Command, small: list[str]) -> None:
+    assert command("mmad-train", *small, f"hydra.run.dir={RUN}") == 0
+    before = (RUN / "metrics.csv").read_text()
+    assert command("mmad-train", f"ckpt={RUN}", "trainer.max_epochs=3") == 0
+    assert (RUN / "metrics.1.csv").read_text() == before
+    assert "2" in [row["epoch"] for row in csv.DictReader((RUN / "metrics.csv").read_text().splitlines())]
+
+
+def test_a_checkpoint_of_another_model_is_refused(
+    command: Command, small: list[str], checkpoint: dict, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    capsys.readouterr()
+    assert command("mmad-train", f"ckpt={RUN}", "adapter=tia") == 2
+    assert "The checkpoint is of another model" in capsys.readouterr().err
+    torch.save({"state_dict": {}}, "foreign.ckpt")
+    assert command("mmad-eval", "checkpoint=foreign.ckpt") == 2
+    assert "was not written by mmad-train" in capsys.readouterr().err
+
+
+def test_a_checkpoint_on_other_weights_is_refused(
+    command: Command, checkpoint: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mmad.backbones.checkpoints import save_weights
+    from mmad.backbones.videomae import VideoMAE
+
+    sizes = {"embed_dim": 96, "depth": 2, "heads": 3, "resolution": (64, 48), "frames_per_step": 2}
+    save_weights(VideoMAE(**sizes, position="learned", pooling="grid"), "other.safetensors", {})  # type: ignore[arg-type]
+    assert command("mmad-eval", f"checkpoint={RUN}/checkpoints/best.ckpt", "weights=other.safetensors") == 2
+    assert "trained on other frozen backbone weights than other.safetensors" in capsys.readouterr().err
+    assert command("mmad-eval", f"checkpoint={RUN}/checkpoints/best.ckpt", "weights=gone.safetensors") == 2
+    assert "There is no file of weights at gone.safetensors" in capsys.readouterr().err
+
+
+def test_an_unreadable_video_is_named_before_training(
+    command: Command, small: list[str], drawn: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    root = tmp_path / "damaged"
+    (root / "train").mkdir(parents=True)
+    for name in ("annotations", "val", "test"):
+        (root / name).symlink_to(drawn / name)
+    for number, video in enumerate(sorted((drawn / "train").glob("*.mp4"))):
+        (root / "train" / video.name).write_bytes(b"damaged" if number in (3, 5) else video.read_bytes())
+    arguments = [a for a in small if not a.startswith("data.root")]
+    assert command("mmad-train", *arguments, f"data.root={root}") == 2
+    told = capsys.readouterr().err
+    assert "this video cannot be read" in told
+    assert "(2 of 28 videos cannot be read.)" in told

@@ -32,7 +32,6 @@ VARIANTS = {
     "light augmentation": ["augment=light"],
     "still frames": ["data.control=still"],
     "shuffled labels": ["data.control=shuffled"],
-    "wandb": ["logger=wandb"],
     "vmae_s, small pictures": ["backbone=vmae_s", "backbone.weights=null"],
 }
 
@@ -78,3 +77,17 @@ def test_pretrained_weights_go_into_training(command: Command, drawn: Path, smal
     assert command("mmad-pretrain", *data, "data.batch_size=8", "hydra.run.dir=past") == 0
     arguments = [argument for argument in small if not argument.startswith("backbone.weights")]
     assert command("mmad-train", *arguments, *FEW, "backbone.weights=past/weights.safetensors") == 0
+
+
+def test_wandb_without_an_account_stays_offline(
+    command: Command, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs of a sweep are two W&B runs."""
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    few = [argument for argument in FEW if not argument.startswith("hydra")]
+    assert command("mmad-train", "-m", *small, *few, "logger=wandb", "seed=0,1", "hydra.sweep.dir=sweep") == 0
+    runs = {path.name for path in Path("sweep").glob("*/wandb/offline-run-*")}
+    assert len(runs) == 2
+    for job in (0, 1):
+        assert Path(f"sweep/{job}/metrics.csv").exists()

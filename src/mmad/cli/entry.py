@@ -89,7 +89,8 @@ def _message(error: BaseException) -> str | None:
     while not isinstance(cause, MmadError) and cause.__cause__ is not None:
         cause = cause.__cause__
     if isinstance(cause, MmadError):
-        return str(cause)
+        # An error in a data loader's worker arrives with its traceback as text.
+        return str(cause).rpartition("MmadError: ")[2].strip()
     if isinstance(error, InstantiationException):
         return f"The configuration does not build: {cause} ({str(error).splitlines()[-1].strip()})."
     if isinstance(error, OmegaConfBaseException):

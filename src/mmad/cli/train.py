@@ -93,14 +93,16 @@ def train(cfg: DictConfig) -> None:
 
     from mmad.cli.build import build_detector, load_trained, read_checkpoint, recipe
     from mmad.lit.callbacks import Progress, SelfContained, TrainedEMA
+    from mmad.lit.loggers import describe, keep_curves
+    from mmad.lit.loggers import finish as finish_logging
     from mmad.lit.module import DetectionModule
 
     quiet()
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     folder = output_dir()
     data = instantiate(cfg.data, _convert_="all")
-    data.check()
     detector = build_detector(cfg, taxonomy=data.taxonomy)
+    data.check()
     told = recipe(cfg, detector, taxonomy=data.taxonomy)
     if cfg.ckpt is not None:
         load_trained(detector, read_checkpoint(Path(cfg.ckpt)), weights=cfg.backbone.weights)
@@ -121,6 +123,7 @@ def train(cfg: DictConfig) -> None:
     last = ModelCheckpoint(
         folder / "checkpoints", filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
+    keep_curves(folder)
     trainer = instantiate(
         cfg.trainer,
         logger=list(instantiate(cfg.logger).values()),
@@ -134,11 +137,14 @@ def train(cfg: DictConfig) -> None:
             print(detector.backbone.load_report)
         elif cfg.adapter.trains != "everything":
             print("warning: backbone.weights is not set, so the frozen backbone is random", file=sys.stderr)
-    trainer.fit(module, data, ckpt_path=cfg.ckpt)
-
-    chosen = Path(best.best_model_path or last.best_model_path)
-    load_trained(detector, read_checkpoint(chosen), weights=cfg.backbone.weights)
-    trainer.test(module, data, verbose=False)
+    describe(trainer.loggers, plain(cfg))
+    try:
+        trainer.fit(module, data, ckpt_path=cfg.ckpt)
+        chosen = Path(best.best_model_path or last.best_model_path)
+        load_trained(detector, read_checkpoint(chosen), weights=cfg.backbone.weights)
+        trainer.test(module, data, verbose=False)
+    finally:
+        finish_logging(trainer.loggers)
     if trainer.is_global_zero:
         finish(module, data, folder, others=[chosen, folder / "metrics.csv"])
         print(f"\nNext: mmad-eval checkpoint={shown(chosen)}")

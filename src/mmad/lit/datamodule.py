@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import Compose
+from tqdm.auto import tqdm
 
 from mmad.annotations import Clip
 from mmad.data.cache import FileFrames, Frames, MemoryFrames
@@ -102,10 +104,18 @@ class MMA52DataModule(L.LightningDataModule):
         return self._clips[split]
 
     def check(self) -> None:
-        """Reads the annotations that a training run needs, so that faults show before long work."""
-        if self.make is None:
-            for split in dict.fromkeys(("train", "val", self.evaluate_split)):
-                self.clips(split)
+        """Reads the annotations and opens the videos that a training run needs, so that faults show before long work.
+
+        Raises:
+            MmadError: a fault, with the number of unreadable videos where it is one of those.
+        """
+        if self.make is not None:
+            return
+        clips = [clip for split in dict.fromkeys(("train", "val", self.evaluate_split)) for clip in self.clips(split)]
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+            faults = list(tqdm(pool.map(_fault, clips), total=len(clips), desc="check", unit="clip", leave=False))
+        if found := [fault for fault in faults if fault]:
+            raise MmadError(found[0] + (f" ({len(found)} of {len(clips)} videos cannot be read.)" if found[1:] else ""))
 
     def setup(self, stage: str) -> None:
         """Reads the splits of a stage."""
@@ -175,6 +185,14 @@ class MMA52DataModule(L.LightningDataModule):
             "persistent_workers": self.workers > 0,
             "pin_memory": torch.cuda.is_available(),
         }
+
+
+def _fault(clip: Clip) -> str | None:
+    try:
+        probe(clip.path)
+    except MmadError as error:
+        return str(error)
+    return None
 
 
 def _probed_fps(path: Path) -> float:

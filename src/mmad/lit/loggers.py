@@ -1,9 +1,12 @@
 """Loggers that need a decision at start."""
 
 import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import wandb
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
 
 
 def wandb_logger(*, project: str, group: str | None, save_dir: str) -> WandbLogger:
@@ -14,7 +17,28 @@ def wandb_logger(*, project: str, group: str | None, save_dir: str) -> WandbLogg
         group: name that the runs of one comparison share.
         save_dir: folder in which `wandb/` is made.
     """
-    offline = os.environ.get("WANDB_MODE") == "offline" or wandb.api.api_key is None
+    offline = os.environ.get("WANDB_MODE") == "offline" or not wandb.login(prompt=False)
     if offline:
         print(f"wandb: no API key, so the run is kept offline; later: wandb sync {save_dir}/wandb/offline-run-*")
-    return WandbLogger(project=project, group=group, save_dir=save_dir, offline=offline)
+    return WandbLogger(project=project, group=group, save_dir=save_dir, offline=offline, mode="offline" if offline else None)
+
+
+def describe(loggers: Iterable[Logger], settings: dict[str, Any]) -> None:
+    """Tells W&B the resolved configuration before anything is logged; the run's folder has it anyway."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_hyperparams(settings)
+
+
+def finish(loggers: Iterable[Logger]) -> None:
+    """Ends the W&B run; without this the next job of a sweep would write into it."""
+    if any(isinstance(logger, WandbLogger) for logger in loggers):
+        wandb.finish()
+
+
+def keep_curves(folder: Path) -> None:
+    """Moves an earlier metrics.csv to metrics.1.csv, metrics.2.csv, ...: the CSV logger begins with an empty file."""
+    path = folder / "metrics.csv"
+    if path.exists():
+        number = 1 + len(list(folder.glob("metrics.*.csv")))
+        path.rename(folder / f"metrics.{number}.csv")
