@@ -34,14 +34,14 @@ lint: $(READY)  ## check style, types and the direction of imports
 bench: $(READY)  ## measure speed
 	@for script in benchmarks/speed_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-weights: $(READY)  ## pre-train the demo's backbone anew (half an hour on two cores)
+weights: $(READY)  ## pre-train the demo's backbone anew (half an hour)
 	$(BIN)/mmad-pretrain hydra.run.dir=runs/pretrain/vmae_tiny
 
 lock: $(READY)  ## resolve pyproject.toml into requirements.lock
 	$(BIN)/uv pip compile --quiet pyproject.toml --extra demo --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -o requirements.lock
 
-clean:  ## remove the environment, caches and runs are kept
+clean:  ## remove .venv and the tools' caches; runs and drawn clips stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

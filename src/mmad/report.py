@@ -41,16 +41,16 @@ def write_metrics(folder: Path, report: DetectionReport) -> Path:
 def write_outcome(
     folder: Path,
     *,
-    report: DetectionReport,
+    report: DetectionReport | None,
     clips: Sequence[Clip],
     detections: Mapping[int, Segments],
     taxonomy: Taxonomy,
 ) -> list[Path]:
-    """Writes metrics.json, predictions.json and timeline.png.
+    """Writes metrics.json, predictions.json and timeline.png, in this order.
 
     Args:
         folder: the run's folder.
-        report: Detection-mAP.
+        report: Detection-mAP; None where no clip has ground truth.
         clips: the evaluated clips.
         detections: of each clip, by its index, in seconds.
         taxonomy: the classes.
@@ -58,6 +58,7 @@ def write_outcome(
     Returns:
         The files written.
     """
+    written = [] if report is None else [write_metrics(folder, report)]
     predictions = folder / "predictions.json"
     write_predictions(
         predictions,
@@ -66,7 +67,7 @@ def write_outcome(
     )
     strips = [_strip(clips[index], detections[index]) for index in _samples(clips, sorted(detections))]
     timeline = plot_timelines(folder / "timeline.png", strips, taxonomy=taxonomy)
-    return [write_metrics(folder, report), predictions, timeline]
+    return [*written, predictions, timeline]
 
 
 def _samples(clips: Sequence[Clip], indices: Sequence[int]) -> list[int]:

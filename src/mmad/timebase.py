@@ -10,6 +10,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+CHUNK = 16
+"""Decoded frames that a VideoMAE backbone sees at once; windows are padded to whole chunks."""
+
 Number = TypeVar("Number", float, torch.Tensor, np.ndarray)
 
 
@@ -51,12 +54,3 @@ def frame_to_seconds(frame: int, fps: float) -> float:
     1.5
     """
     return frame / fps
-
-
-def seconds_to_frame(seconds: float, fps: float) -> int:
-    """The raw frame that is shown nearest to a time in seconds.
-
-    >>> seconds_to_frame(1.49, 30.0)
-    45
-    """
-    return round(seconds * fps)

@@ -49,8 +49,22 @@ def test_two_processes_train_and_count_every_clip_once(drawn: Path, small: list[
         check=True,
         timeout=300,
     )
+    # The metric, summed over two processes, is that of the file with all detections.
+    subprocess.run(
+        [
+            commands / "mmad-eval",
+            "predictions=run/predictions.json",
+            f"annotations={root}/annotations/test.csv",
+            "output=file",
+        ],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        timeout=300,
+    )
     together = json.loads((tmp_path / "run" / "metrics.json").read_text())
     alone = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    assert json.loads((tmp_path / "file" / "metrics.json").read_text()) == together
     assert alone["avg"] == pytest.approx(together["avg"], abs=0.2)
     found = json.loads((tmp_path / "run" / "predictions.json").read_text())["results"]
     assert len(found) == 5

@@ -14,7 +14,7 @@ from mmad.errors import MmadError
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["adapter=dsat"], r"Unknown adapter=dsat: There are dsta, .*did you mean dsta\?"),
+        (["adapter=dsat"], r"Unknown adapter=dsat: there are dsta, .*did you mean dsta\?"),
         (["adaptor=dsta"], r"Unknown option adaptor: did you mean adapter\?"),
         (["trainer.max_epoch=3"], r"Unknown option trainer\.max_epoch: did you mean trainer\.max_epochs\?"),
         (["adapter.layer.spatial_kernal=3"], r"did you mean adapter\.layer\.spatial_kernel\?"),
@@ -23,6 +23,9 @@ from mmad.errors import MmadError
         (["data=mma52"], r"needs a value for data\.root: add data\.root=\.\.\."),
         (["seed=[1"], r"Cannot read the argument 'seed=\[1'"),
         (["dsta"], r"Cannot read the argument 'dsta'"),
+        (["adapter=null"], r"Unknown adapter=null: there are dsta, frozen"),
+        (["-m", "adapter=dsta,standard", "adapter.layer.beta=one"], r"Unknown option adapter\.layer\.beta"),
+        (["trainer.deterministic=true"], r"A new key needs a plus: \+trainer\.deterministic"),
     ],
 )
 def test_a_mistake_is_named_with_its_fix(arguments: list[str], message: str) -> None:
@@ -39,6 +42,8 @@ def test_a_mistake_is_named_with_its_fix(arguments: list[str], message: str) -> 
         ["data=mma52", "data.root=somewhere", "backbone=vmae_b"],
         ["recipe=paper", "optimizer=muon", "+trainer.deterministic=true"],
         ["hydra.run.dir=somewhere"],
+        ["-m", "adapter=glob(*)"],
+        ["--cfg", "job", "adapter=tia"],
     ],
 )
 def test_right_arguments_pass(arguments: list[str]) -> None:
@@ -68,6 +73,8 @@ def bad_inputs(drawn: Path, folder: Path) -> list[tuple[list[str], str]]:
         ([*data, "grid.window=100"], "choose grid.window=112"),
         ([*data, "adapter.layer.beta=removed", "adapter.layer.gamma=removed"], "gamma"),
         ([*data, "data.control=stil"], "choose null, still or shuffled"),
+        ([*data, "trainer.accelerator=mps"], "torch sees no Apple GPU"),
+        ([*data, "trainer.precision=bf16-true"], "choose 32-true, bf16-mixed, 16-mixed"),
         (["ckpt=nowhere"], "there is no checkpoint nowhere"),
         (["ckpt=last"], "has a last.ckpt yet"),
     ]
@@ -81,6 +88,7 @@ def test_bad_input_ends_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     for arguments, message in bad_inputs(drawn, tmp_path):
         code = command("mmad-train", *arguments)
         told = capsys.readouterr().err

@@ -90,12 +90,20 @@ def test_evaluation_repeats_the_table_of_training(checkpoint: dict, command: Com
     assert again["avg"] == pytest.approx(trained["avg"], abs=0.2)  # other batches: rounding may swap near ties
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["trainer.accumulate_grad_batches=2", "data.batch_size=4"],
+        pytest.param(["data.workers=1"], marks=pytest.mark.slow),
+        pytest.param([], marks=pytest.mark.slow),
+    ],
+    ids=["accumulation", "workers", "plain"],
+)
 def test_a_resumed_run_repeats_an_unbroken_one(
-    command: Command, small: list[str], monkeypatch: pytest.MonkeyPatch, workers: int
+    command: Command, small: list[str], monkeypatch: pytest.MonkeyPatch, changes: list[str]
 ) -> None:
     """Two epochs in one go, and one epoch and then another, end in the same weights, raw and averaged."""
-    arguments = [*small, f"data.workers={workers}"]
+    arguments = [*small, *changes]
     assert command("mmad-train", *arguments, "hydra.run.dir=whole") == 0
     with monkeypatch.context() as patch:
         patch.setattr(DetectionModule, "on_train_epoch_start", _interrupt_second_epoch)
@@ -140,7 +148,7 @@ def test_a_checkpoint_on_other_weights_is_refused(
     assert command("mmad-eval", f"checkpoint={RUN}/checkpoints/best.ckpt", "weights=other.safetensors") == 2
     assert "trained on other frozen backbone weights than other.safetensors" in capsys.readouterr().err
     assert command("mmad-eval", f"checkpoint={RUN}/checkpoints/best.ckpt", "weights=gone.safetensors") == 2
-    assert "There is no file of weights at gone.safetensors" in capsys.readouterr().err
+    assert "gone.safetensors, which is not there; pass weights=FILE" in capsys.readouterr().err
 
 
 def test_an_unreadable_video_is_named_before_training(
@@ -157,3 +165,41 @@ def test_an_unreadable_video_is_named_before_training(
     told = capsys.readouterr().err
     assert "this video cannot be read" in told
     assert "(2 of 28 videos cannot be read.)" in told
+
+
+def test_a_split_without_ground_truth_is_predicted_but_not_scored(
+    command: Command,
+    checkpoint: dict,
+    drawn: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    small: list[str],
+) -> None:
+    root = tmp_path / "placeholders"
+    (root / "annotations").mkdir(parents=True)
+    for split in ("train", "val", "test"):
+        (root / split).symlink_to(drawn / split)
+        (root / "annotations" / f"{split}.csv").write_bytes((drawn / "annotations" / f"{split}.csv").read_bytes())
+    header, *rows = (drawn / "annotations" / "test.csv").read_text().splitlines()
+    one_each = {row.split(",")[1]: row.split(",") for row in rows}
+    cells = [[n, clip, "0", "20", "1", *row[5:]] for n, (clip, row) in enumerate(one_each.items())]
+    lines = [header, *(",".join(map(str, row)) for row in cells)]
+    (root / "annotations" / "test.csv").write_text("\n".join(lines))
+    capsys.readouterr()
+    with pytest.warns(UserWarning, match="placeholder"):
+        assert command("mmad-eval", f"checkpoint={RUN}/checkpoints/best.ckpt", f"root={root}", "output=blind") == 0
+    assert "No ground truth, so no Detection-mAP (test, 6 clips)" in capsys.readouterr().out
+    assert len(json.loads(Path("blind/predictions.json").read_text())["results"]) == 6
+    assert not Path("blind/metrics.json").exists()
+    arguments = [a for a in small if not a.startswith("data.root")]
+    with pytest.warns(UserWarning, match="placeholder"):
+        assert command("mmad-train", *arguments, f"data.root={root}") == 2
+    assert "split test has no ground truth" in capsys.readouterr().err
+
+
+def test_a_folder_with_strange_signs_can_be_continued(command: Command, small: list[str]) -> None:
+    folder = Path("runs/My (copy), lr=1")
+    folder.mkdir(parents=True)
+    assert command("mmad-train", *small, f"hydra.run.dir='{folder}'") == 0
+    assert command("mmad-train", f"ckpt='{folder}'", "trainer.max_epochs=3") == 0
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2

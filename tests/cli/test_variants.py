@@ -27,6 +27,8 @@ VARIANTS = {
     "checkpointing": ["backbone.checkpointing=true"],
     "workers without cache": ["data.workers=1", "data.cache=false"],
     "adamw": ["optimizer=adamw"],
+    "clips longer than the window": ["grid.window=16"],
+    "long seed": ["seed=1234567891"],
     "hard nms": ["nms=hard"],
     "opentad augmentation": ["augment=opentad"],
     "light augmentation": ["augment=light"],
@@ -65,6 +67,16 @@ def test_a_sweep_runs_its_choices_side_by_side(command: Command, small: list[str
     temporal = "detector.backbone.adapters.0.dwconv.weight"
     assert [temporal in found for found in names[:2]] == [False, True]
     assert "detector.backbone.adapters.0.beta" in names[2]
+
+
+def test_a_failing_job_does_not_end_a_sweep(
+    command: Command, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = [argument for argument in FEW if not argument.startswith("hydra")]
+    sweep = ["data.control=stil,still", "hydra.sweep.dir=sweep"]
+    assert command("mmad-train", "-m", *small, *few, *sweep) == 2
+    assert "1 of the sweep's jobs failed: job 0" in capsys.readouterr().err
+    assert Path("sweep/1/metrics.json").exists()
 
 
 def test_pretrained_weights_go_into_training(command: Command, drawn: Path, small: list[str]) -> None:

@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from mmad.data.grid import CHUNK, Grid
+from mmad.data.grid import Grid
 from mmad.errors import MmadError
+from mmad.timebase import CHUNK
 
 
 @st.composite

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmad.layers.token_conv import Grid, pointwise, temporal_depthwise
+from mmad.layers.token_conv import TokenGrid, pointwise, temporal_depthwise
 
 
 def down_projection(dim: int, width: int) -> nn.Linear:
@@ -37,7 +37,7 @@ def temporal_convs(width: int, *, kernel: int, pointwise: bool, bias: bool) -> t
 
 
 def temporal_path(
-    a_BNC: torch.Tensor, grid: Grid, depthwise: nn.Conv1d, mix: nn.Conv1d | None, mask_BT: torch.Tensor | None
+    a_BNC: torch.Tensor, grid: TokenGrid, depthwise: nn.Conv1d, mix: nn.Conv1d | None, mask_BT: torch.Tensor | None
 ) -> torch.Tensor:
     """Bottleneck features plus their convolution over time: u = a + PW(TDW(a)), both (B, N, C)."""
     y_BNC = temporal_depthwise(a_BNC, grid, depthwise, mask_BT)

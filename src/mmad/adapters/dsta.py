@@ -8,7 +8,7 @@ from torch import nn
 
 from mmad.adapters.bottleneck import down_projection, temporal_convs, temporal_path, up_projection
 from mmad.errors import MmadError
-from mmad.layers.token_conv import Grid, spatial_depthwise
+from mmad.layers.token_conv import TokenGrid, spatial_depthwise
 
 
 class DSTA(nn.Module):
@@ -86,7 +86,7 @@ class DSTA(nn.Module):
         self.up_proj = up_projection(width * paths, dim)
         self.alpha = _scale(alpha)
 
-    def forward(self, x_BNC: torch.Tensor, grid: Grid, mask_BT: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x_BNC: torch.Tensor, grid: TokenGrid, mask_BT: torch.Tensor | None = None) -> torch.Tensor:
         """Adapt the tokens of whole windows.
 
         Args:

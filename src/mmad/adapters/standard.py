@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmad.adapters.bottleneck import down_projection, scaled_up, up_projection
-from mmad.layers.token_conv import Grid
+from mmad.layers.token_conv import TokenGrid
 
 
 class StandardAdapter(nn.Module):
@@ -25,7 +25,7 @@ class StandardAdapter(nn.Module):
         self.up_proj = up_projection(dim // ratio, dim)
         self.alpha = nn.Parameter(torch.ones(1))
 
-    def forward(self, x_BNC: torch.Tensor, grid: Grid, mask_BT: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x_BNC: torch.Tensor, grid: TokenGrid, mask_BT: torch.Tensor | None = None) -> torch.Tensor:
         """Adapt tokens; `grid` and `mask_BT` change nothing, as no token sees another.
 
         Args:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmad.adapters.bottleneck import down_projection, scaled_up, temporal_convs, temporal_path, up_projection
-from mmad.layers.token_conv import Grid
+from mmad.layers.token_conv import TokenGrid
 
 
 class TIA(nn.Module):
@@ -32,7 +32,7 @@ class TIA(nn.Module):
         self.up_proj = up_projection(width, dim)
         self.alpha = nn.Parameter(torch.ones(1))
 
-    def forward(self, x_BNC: torch.Tensor, grid: Grid, mask_BT: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x_BNC: torch.Tensor, grid: TokenGrid, mask_BT: torch.Tensor | None = None) -> torch.Tensor:
         """Adapt the tokens of whole windows.
 
         Args:

@@ -16,9 +16,9 @@ from torch.utils.checkpoint import checkpoint
 
 from mmad.backbones.checkpoints import LoadReport, load_weights
 from mmad.errors import MmadError
-from mmad.layers.token_conv import Grid
+from mmad.layers.token_conv import TokenGrid
+from mmad.timebase import CHUNK
 
-CHUNK = 16  # frames that attend to each other
 TUBELET = 2  # frames per token
 PUBLISHED_SIZE = 224  # pixels for which the published position table was made
 MEAN = (123.675, 116.28, 103.53)  # of ImageNet, RGB, 0..255
@@ -245,7 +245,7 @@ class VideoMAE(nn.Module):
         x_PNC = x_BNC.view(-1, CHUNK // TUBELET * self.space[0] * self.space[1], self.embed_dim)
         return self.blocks[i](x_PNC).view_as(x_BNC)
 
-    def _layer(self, x_BNC: torch.Tensor, i: int, grid: Grid, valid_BT: torch.Tensor | None) -> torch.Tensor:
+    def _layer(self, x_BNC: torch.Tensor, i: int, grid: TokenGrid, valid_BT: torch.Tensor | None) -> torch.Tensor:
         """Block i, unless it came before the first trainable part, and its adapter."""
         if i > 0 or self.trains != "adapters":
             x_BNC = self._attend(x_BNC, i)

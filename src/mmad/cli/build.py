@@ -32,8 +32,16 @@ def recipe(cfg: DictConfig, detector: Detector, *, taxonomy: Taxonomy) -> dict[s
     """
     parts = ("backbone", "head", "nms", "grid", "adapter", "data", "augment", "seed")
     stands_on_file = cfg.backbone.weights is not None and cfg.adapter.trains != "everything"
+    config = {part: _plain(cfg, part) for part in parts}
+    # Another working folder, or another user, will read this.
+    if stands_on_file and not cfg.backbone.weights.startswith("builtin:"):
+        config["backbone"]["weights"] = str(Path(cfg.backbone.weights).expanduser().resolve())
+    if cfg.data.make is None:
+        config["data"]["root"] = str(Path(cfg.data.root).expanduser().resolve())
+    else:
+        config["data"]["root"] = OmegaConf.to_container(cfg.data, resolve=False)["root"]  # type: ignore[call-overload,index]
     return {
-        "config": {part: _plain(cfg, part) for part in parts},
+        "config": config,
         "taxonomy": {
             "actions": list(taxonomy.actions),
             "codes": list(taxonomy.codes),
@@ -89,6 +97,12 @@ def detector_of(checkpoint: dict[str, Any], *, weights: str | None = None) -> tu
         cfg.backbone.weights = None
     elif weights is not None:
         cfg.backbone.weights = weights
+    source = cfg.backbone.weights
+    if source is not None and not source.startswith("builtin:") and not Path(source).is_file():
+        raise MmadError(
+            f"The checkpoint stands on the backbone weights in {source}, which is not there; pass weights=FILE with "
+            f"the file that it was trained on."
+        )
     detector = build_detector(cfg, taxonomy=taxonomy)
     load_trained(detector, checkpoint, weights=cfg.backbone.weights)
     return detector, taxonomy, cfg
@@ -133,14 +147,16 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "unknown"
     try:
-        git = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-        found["revision"] = git.stdout.strip() if git.returncode == 0 else "unknown"
-    except OSError:
+        found["revision"] = _git("describe", "--always", "--dirty", "--abbrev=12")
+    except (OSError, subprocess.SubprocessError):
         found["revision"] = "unknown"
     return found
+
+
+def _git(*arguments: str) -> str:
+    """What git says in our own checkout; an installed package may lie inside somebody else's."""
+    package = Path(__file__).parents[1]
+    if not (package.parents[1] / ".git").exists():
+        return "unknown"
+    told = subprocess.run(["git", *arguments], cwd=package, capture_output=True, text=True, timeout=10, check=True)
+    return told.stdout.strip()

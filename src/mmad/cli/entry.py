@@ -4,6 +4,7 @@ Nothing here imports torch, so that `--help` and a mistyped option answer at onc
 """
 
 import difflib
+import itertools
 import os
 import secrets
 import sys
@@ -14,11 +15,13 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException, InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from platformdirs import user_cache_dir
@@ -45,6 +48,8 @@ def prepare_environment() -> None:
 def run(task: Task, *, config: str) -> None:
     """Runs a command: checks its arguments, composes its configuration and calls the task once per job.
 
+    A job of a sweep that fails does not keep the others from running.
+
     Args:
         task: the work, given the composed configuration.
         config: name of the command's file in `conf/`.
@@ -53,10 +58,8 @@ def run(task: Task, *, config: str) -> None:
         SystemExit: with code 2 after one sentence on standard error, for whatever a user can mend.
     """
     prepare_environment()
-    arguments = sys.argv[1:]
-    debug = any(argument.lower() == "debug=true" for argument in arguments)
-    # These only print, and Hydra says itself what is wrong with them.
-    prints = {"--help", "-h", "--hydra-help", "--version", "--info", "-i", "--shell-completion", "-sc"}
+    debug = any(argument.lower() == "debug=true" for argument in sys.argv[1:])
+    failed: list[str] = []
 
     def guarded(cfg: DictConfig) -> None:
         try:
@@ -65,16 +68,20 @@ def run(task: Task, *, config: str) -> None:
             message = _message(error)
             if debug or message is None:
                 raise
-            stop(message)
+            if HydraConfig.get().mode != RunMode.MULTIRUN:
+                stop(message)
+            failed.append(f"job {HydraConfig.get().job.num} ({HydraConfig.get().job.override_dirname}): {message}")
+            print(f"error: {failed[-1]}", file=sys.stderr)
 
     try:
-        if not prints & set(arguments):
-            check_arguments(arguments, config=config)
+        check_arguments(sys.argv[1:], config=config)
     except MmadError as error:
         if debug:
             raise
         stop(str(error))
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config)(guarded)()
+    if failed:
+        stop(f"{len(failed)} of the sweep's jobs failed: {'; '.join(failed)}")
 
 
 def stop(message: str) -> NoReturn:
@@ -99,48 +106,52 @@ def _message(error: BaseException) -> str | None:
 
 
 def check_arguments(arguments: Sequence[str], *, config: str) -> None:
-    """Composes the configuration once, so that a mistake is told before anything starts.
+    """Composes the configuration, so that a mistake is told before anything starts.
 
     Args:
-        arguments: the command line without the program's name; sweeps are checked choice by choice.
+        arguments: the command line without the program's name; each combination of a sweep's groups is composed.
         config: name of the command's file in `conf/`.
 
     Raises:
         MmadError: an argument cannot be read, or an option, a choice or a required value is wrong or absent.
     """
-    overrides = [_parse(argument) for argument in arguments if not argument.startswith("-")]
-    overrides = [o for o in overrides if not o.key_or_group.startswith("hydra")]
+    told = get_args_parser().parse_args(list(arguments))
+    only_prints = (told.help, told.hydra_help, told.info, told.cfg, told.shell_completion)
+    if any(only_prints) or told.config_dir or told.config_name or told.config_path:
+        return  # Hydra says itself what is wrong with these
+    overrides = [o for o in map(_parse, told.overrides) if not o.key_or_group.startswith("hydra")]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        groups = loader.list_groups("")
-        chosen: list[str] = []
-        settings: list[Override] = []
-        for override in overrides:
-            name = override.key_or_group
-            if name in groups:
-                for choice in _choices(override):
-                    if choice != "null":
-                        _known(choice, loader.get_group_options(name), what=f"{name}=")
-                chosen.append(f"{_prefix(override)}{name}={_choices(override)[0]}")
-            else:
-                settings.append(override)
-        try:
-            cfg = compose(config, overrides=chosen)
-        except HydraException as error:
-            raise MmadError(_innermost(error)) from error
-        names = [*groups, *(name for name, _ in _walk(cfg))]
-        for override in settings:
-            if not override.is_add() and not override.is_force_add():
-                _known(override.key_or_group, names, what="option ")
-        try:
-            cfg = compose(
-                config,
-                overrides=chosen + [f"{_prefix(o)}{o.key_or_group}={_choices(o)[0]}" for o in settings],
-            )
-        except HydraException as error:
-            raise MmadError(_innermost(error)) from error
-    if missing := [name for name, missing in _walk(cfg) if missing]:
-        raise MmadError(f"This needs a value for {', '.join(missing)}: add {' '.join(f'{m}=...' for m in missing)}.")
+        groups = {name: loader.get_group_options(name) for name in loader.list_groups("")}
+        choices = [o for o in overrides if o.key_or_group in groups]
+        settings = [o for o in overrides if o.key_or_group not in groups]
+        for override in choices:
+            for choice in _values(override, groups[override.key_or_group]):
+                _known(choice, groups[override.key_or_group], what=f"{override.key_or_group}=")
+        combinations = itertools.product(
+            *([f"{_name(o)}={value}" for value in _values(o, groups[o.key_or_group])] for o in choices)
+        )
+        values = [f"{_name(o)}={_values(o)[0]}" for o in settings]
+        for combination in combinations:
+            names = [*groups, *(name for name, _ in _walk(_compose(config, combination)))]
+            for override in settings:
+                if not override.is_add() and not override.is_force_add():
+                    _known(override.key_or_group, names, what="option ")
+            cfg = _compose(config, [*combination, *values])
+            if missing := [name for name, absent in _walk(cfg) if absent]:
+                raise MmadError(
+                    f"This needs a value for {', '.join(missing)}: add {' '.join(f'{name}=...' for name in missing)}."
+                )
+
+
+def _compose(config: str, overrides: Sequence[str]) -> DictConfig:
+    try:
+        return compose(config, overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise MmadError(" ".join(str(cause).split())) from error
 
 
 def _parse(argument: str) -> Override:
@@ -153,18 +164,19 @@ def _parse(argument: str) -> Override:
         ) from error
 
 
-def _choices(override: Override) -> list[str]:
-    if override.is_sweep_override() and not override.is_discrete_sweep():
-        return [str(override.get_value_element_as_str())]
+def _values(override: Override, options: Sequence[str] = ()) -> list[str]:
+    """The values that an override goes through, as text; `options` are what a glob chooses from."""
+    value = override.value()
+    if isinstance(value, Glob):
+        return value.filter(list(options))
     if override.is_discrete_sweep():
         return list(override.sweep_string_iterator())
     return [override.get_value_element_as_str()]
 
 
-def _prefix(override: Override) -> str:
-    if override.is_force_add():
-        return "++"
-    return "+" if override.is_add() else "~" if override.is_delete() else ""
+def _name(override: Override) -> str:
+    sign = "++" if override.is_force_add() else "+" if override.is_add() else "~" if override.is_delete() else ""
+    return f"{sign}{override.key_or_group}"
 
 
 def _known(word: str, known: Sequence[str], *, what: str) -> None:
@@ -174,8 +186,9 @@ def _known(word: str, known: Sequence[str], *, what: str) -> None:
     if not nearest and "." in word:
         nearest = difflib.get_close_matches(word.rpartition(".")[2], known, n=1, cutoff=0.4)
     hint = f"did you mean {nearest[0]}?" if nearest else "--help lists what there is."
-    listing = f" There are {', '.join(known)};" if what.endswith("=") else ""
-    raise MmadError(f"Unknown {what}{word}:{listing} {hint}")
+    if what.endswith("="):
+        raise MmadError(f"Unknown {what}{word}: there are {', '.join(known)}; {hint}")
+    raise MmadError(f"Unknown {what}{word}: {hint} A new key needs a plus: +{word}=...")
 
 
 def _walk(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, bool]]:
@@ -186,12 +199,6 @@ def _walk(cfg: DictConfig, prefix: str = "") -> Iterator[tuple[str, bool]]:
         yield name, missing
         if not missing and not OmegaConf.is_interpolation(cfg, key) and isinstance(cfg[key], DictConfig):
             yield from _walk(cfg[key], f"{name}.")
-
-
-def _innermost(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())
 
 
 def output_dir() -> Path:

@@ -31,8 +31,7 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
     """Runs the checkpoint's detector on a split and writes what a training run writes."""
     from mmad.cli.train import check_device, finish, quiet
 
-    check_device(cfg)
-    import lightning as L
+    check_device(cfg.trainer)
     from hydra.utils import instantiate
 
     from mmad.cli.build import detector_of, read_checkpoint
@@ -41,23 +40,17 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
     quiet()
     detector, taxonomy, trained = detector_of(read_checkpoint(Path(cfg.checkpoint)), weights=cfg.weights)
     settings = trained.data
-    settings.batch_size, settings.workers = cfg.batch_size, cfg.workers
+    for name in ("batch_size", "workers"):
+        if cfg[name] is not None:
+            settings[name] = cfg[name]
     if cfg.split is not None:
         settings.evaluate_split = cfg.split
     if cfg.root is not None:
         settings.root, settings.make = cfg.root, None
     data = instantiate(settings, _convert_="all")
+    data.check(data.evaluate_split)
     module = DetectionModule(detector, taxonomy=taxonomy, seed=trained.seed)
-    trainer = L.Trainer(
-        accelerator=cfg.trainer.accelerator,
-        devices=cfg.trainer.devices,
-        precision=cfg.trainer.precision,
-        logger=False,
-        use_distributed_sampler=False,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
-        enable_checkpointing=False,
-    )
+    trainer = instantiate(cfg.trainer, enable_progress_bar=sys.stderr.isatty())
     trainer.test(module, data, verbose=False)
     if trainer.is_global_zero:
         finish(module, data, Path(cfg.output))

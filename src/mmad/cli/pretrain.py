@@ -18,7 +18,7 @@ def pretrain(cfg: DictConfig) -> None:
     """Pre-trains one configuration; its weights go into `backbone.weights` of mmad-train."""
     from mmad.cli.train import check_device, introduce, quiet, shown
 
-    check_device(cfg)
+    check_device(cfg.trainer)
     import lightning as L
     from hydra.utils import instantiate
 
@@ -29,7 +29,7 @@ def pretrain(cfg: DictConfig) -> None:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     folder = output_dir()
     data = instantiate(cfg.data, _convert_="all")
-    data.check()
+    data.check_training()
     backbone = instantiate(cfg.backbone, weights=None, _convert_="all")
     module = instantiate(
         cfg.objective,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mmad.lit.module import DetectionModule
 
 RUNS = Path("runs/train")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def continued(arguments: list[str]) -> list[str]:
     Raises:
         MmadError: there is nothing to go on with.
     """
-    asked = [a.partition("=")[2] for a in arguments if a.startswith("ckpt=")]
+    asked = [a.partition("=")[2].strip("'\"") for a in arguments if a.startswith("ckpt=")]
     if not asked or asked[-1] in ("", "null"):
         return arguments
     if asked[-1] == "last":
@@ -61,39 +62,53 @@ def continued(arguments: list[str]) -> list[str]:
     new = [a for a in arguments if not a.startswith("ckpt=")]
     said = {a.partition("=")[0] for a in new}
     kept = [o for o in before if o.partition("=")[0] not in said | {"ckpt"}]
-    return [*kept, *new, f"ckpt={path.resolve()}", f"hydra.run.dir={folder}"]
+    return [*kept, *new, f"ckpt={_quoted(path.resolve())}", f"hydra.run.dir={_quoted(folder)}"]
 
 
-def check_device(cfg: DictConfig) -> None:
-    """Refuses accelerators and device counts that this machine does not have.
+def _quoted(path: Path) -> str:
+    """A path as Hydra's grammar reads it, whatever signs are in it."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def check_device(trainer: DictConfig) -> None:
+    """Refuses accelerators, devices and precisions that do not exist here.
+
+    Args:
+        trainer: settings `accelerator`, `devices` and `precision` of Lightning's trainer.
 
     Raises:
         MmadError: with what there is.
     """
     import torch
 
-    accelerator, devices = str(cfg.trainer.accelerator), cfg.trainer.devices
+    accelerator, devices = str(trainer.accelerator), trainer.devices
     gpus = torch.cuda.device_count()
+    if accelerator not in ("auto", "cpu", "gpu", "cuda", "mps"):
+        raise MmadError(f"trainer.accelerator={accelerator}: choose auto, cpu, gpu or mps.")
     if accelerator in ("gpu", "cuda") and gpus == 0:
         raise MmadError(
             f"trainer.accelerator={accelerator}: torch sees no GPU here; use trainer.accelerator=cpu, or auto."
         )
-    if accelerator in ("gpu", "cuda") and isinstance(devices, int) and devices > gpus:
-        raise MmadError(f"trainer.devices={devices}: torch sees {gpus} GPU here; ask for no more than that.")
-    if accelerator not in ("gpu", "cuda", "cpu", "auto", "mps"):
-        raise MmadError(f"trainer.accelerator={accelerator}: choose auto, cpu, gpu or mps.")
+    if accelerator == "mps" and not torch.backends.mps.is_available():
+        raise MmadError("trainer.accelerator=mps: torch sees no Apple GPU here; use trainer.accelerator=cpu, or auto.")
+    if accelerator in ("gpu", "cuda") or (accelerator == "auto" and gpus):
+        highest = max(devices) + 1 if OmegaConf.is_list(devices) else devices
+        if isinstance(highest, int) and highest > gpus:
+            raise MmadError(f"trainer.devices={devices}: torch sees {gpus} GPU here; ask for no more than that.")
+    if trainer.precision not in PRECISIONS:
+        raise MmadError(f"trainer.precision={trainer.precision}: choose {', '.join(PRECISIONS)}.")
 
 
 def train(cfg: DictConfig) -> None:
     """Trains, evaluates and reports one configuration."""
-    check_device(cfg)
+    check_device(cfg.trainer)
     import lightning as L
     from hydra.utils import instantiate
     from lightning.pytorch.callbacks import ModelCheckpoint
 
     from mmad.cli.build import build_detector, load_trained, read_checkpoint, recipe
     from mmad.lit.callbacks import Progress, SelfContained, TrainedEMA
-    from mmad.lit.loggers import describe, keep_curves
+    from mmad.lit.loggers import describe, keep_earlier
     from mmad.lit.loggers import finish as finish_logging
     from mmad.lit.module import DetectionModule
 
@@ -102,7 +117,7 @@ def train(cfg: DictConfig) -> None:
     folder = output_dir()
     data = instantiate(cfg.data, _convert_="all")
     detector = build_detector(cfg, taxonomy=data.taxonomy)
-    data.check()
+    data.check_training()
     told = recipe(cfg, detector, taxonomy=data.taxonomy)
     if cfg.ckpt is not None:
         load_trained(detector, read_checkpoint(Path(cfg.ckpt)), weights=cfg.backbone.weights)
@@ -123,7 +138,7 @@ def train(cfg: DictConfig) -> None:
     last = ModelCheckpoint(
         folder / "checkpoints", filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    keep_curves(folder)
+    keep_earlier(folder)
     trainer = instantiate(
         cfg.trainer,
         logger=list(instantiate(cfg.logger).values()),
@@ -167,7 +182,6 @@ def finish(module: "DetectionModule", data: "MMA52DataModule", folder: Path, *, 
     """Writes what an evaluation found and says so; `others` are files written before."""
     from mmad.report import write_outcome
 
-    assert module.report is not None
     paths = write_outcome(
         folder,
         report=module.report,
@@ -178,11 +192,11 @@ def finish(module: "DetectionModule", data: "MMA52DataModule", folder: Path, *, 
     conclude(module.report, paths=[*others, *paths], on=f"{data.evaluate_split}, {len(data.evaluated)} clips")
 
 
-def conclude(report: "DetectionReport", *, paths: Sequence[Path], on: str) -> None:
+def conclude(report: "DetectionReport | None", *, paths: Sequence[Path], on: str) -> None:
     """Prints the table and the files written."""
     from mmad.report import table
 
-    print(f"\n{table(report)}   ({on})\n")
+    print(f"\n{table(report)}   ({on})\n" if report else f"\nNo ground truth, so no Detection-mAP ({on})\n")
     for path in paths:
         print(f"  {shown(path)}")
 

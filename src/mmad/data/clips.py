@@ -69,7 +69,7 @@ def random_window(
     Args:
         clip: the clip; `index` is its place in the split.
         grid: the grid over the clip.
-        shortest: smallest share of the clip, or of the window where the clip is longer, that a piece has.
+        shortest: smallest share of the clip that a piece has; a clip longer than the window gives a full window.
         keep: see `cut`.
         tries: pieces drawn until one holds an instance; a clip without any is cut once.
 
@@ -128,7 +128,7 @@ class TrainingClips(Dataset[Item]):
         epoch, index = key
         clip = self.clips[index]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed((self.seed * 1_000_003 + epoch) * 1_000_003 + index)
+            torch.manual_seed(((self.seed * 1_000_003 + epoch) * 1_000_003 + index) % 2**63)
             window, targets = random_window(clip, index, grid=self.grid)
             video = self.transform(self.frames(clip, first=window.first, frames=window.frames))
         return {"video": video, "targets": targets, "window": window}

@@ -5,10 +5,7 @@ from math import ceil, lcm
 from typing import NamedTuple
 
 from mmad.errors import MmadError
-from mmad.timebase import Timebase
-
-CHUNK = 16
-"""Decoded frames that the backbone sees at once."""
+from mmad.timebase import CHUNK, Timebase
 
 
 class Window(NamedTuple):

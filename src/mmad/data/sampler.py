@@ -41,7 +41,7 @@ class LengthBatches(Sampler[list[tuple[int, int]]]):
         return len(self.lengths) // self.batch_size // self.ranks
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
         order = torch.randperm(len(self.lengths), generator=generator)
         order = torch.cat(
             [pool[self.lengths[pool].argsort(stable=True)] for pool in order.split(self.batch_size * self.pool)]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as F
 
-from mmad.data.grid import CHUNK
+from mmad.timebase import CHUNK
 
 Size = int | tuple[int, int]
 

@@ -1,11 +1,8 @@
 """Ground truth to evaluate against, from an annotation file alone: no video is opened."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
-import torch
-
-from mmad.annotations import Instance
+from mmad.annotations import as_segments
 from mmad.errors import MmadError
 from mmad.formats.activitynet import read_instances
 from mmad.formats.mma52 import read_annotation_csv
@@ -40,7 +37,7 @@ def read_ground_truth(
     path = Path(path)
     if read_text(path).lstrip().startswith(("{", "[")):
         marked = read_instances(path, taxonomy=taxonomy, subset=subset)
-        return {clip: _segments(instances) for clip, instances in marked.items()}
+        return {clip: as_segments(instances) for clip, instances in marked.items()}
     truth = {}
     for clip, known in read_annotation_csv(path, taxonomy=taxonomy, end_inclusive=end_inclusive).items():
         rate = known.fps or fps
@@ -49,15 +46,5 @@ def read_ground_truth(
                 f"{path} has no column 'fps', so its frames cannot become seconds; give fps, "
                 "such as the 30 that published results assume"
             )
-        truth[clip] = _segments(known.instances(rate, end_inclusive=end_inclusive))
+        truth[clip] = as_segments(known.instances(rate, end_inclusive=end_inclusive))
     return truth
-
-
-def _segments(instances: Iterable[Instance]) -> Segments:
-    """Float64, so that no tIoU moves across a threshold by rounding."""
-    instances = tuple(instances)
-    times = [(instance.start, instance.end) for instance in instances]
-    return {
-        "segments": torch.tensor(times, dtype=torch.float64).reshape(-1, 2),
-        "labels": torch.tensor([instance.label for instance in instances], dtype=torch.long),
-    }

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-Grid = tuple[int, int, int]
+TokenGrid = tuple[int, int, int]
 
 
 def temporal_depthwise(
-    x_BNC: torch.Tensor, grid: Grid, conv: nn.Conv1d, mask_BT: torch.Tensor | None = None
+    x_BNC: torch.Tensor, grid: TokenGrid, conv: nn.Conv1d, mask_BT: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Convolve each channel of each place over the time of the whole window.
 
@@ -40,7 +40,7 @@ def temporal_depthwise(
     return y_BCTS.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def spatial_depthwise(x_BNC: torch.Tensor, grid: Grid, conv: nn.Conv2d) -> torch.Tensor:
+def spatial_depthwise(x_BNC: torch.Tensor, grid: TokenGrid, conv: nn.Conv2d) -> torch.Tensor:
     """Convolve each channel of each time step over height and width; time never mixes.
 
     Args:

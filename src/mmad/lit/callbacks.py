@@ -11,6 +11,8 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from mmad.backbones.checkpoints import frozen_names
+
 SHOWN = ("val/action", "val/body", "val/avg", "val/frame_map")
 
 
@@ -40,6 +42,9 @@ class TrainedEMA(Callback):
         if not self.average:
             self.average = {name: value.clone() for name, value in trained.items()}
         self.average = {name: value.to(trained[name].device) for name, value in self.average.items()}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Notes the step at which training starts or goes on."""
         self._seen_step = trainer.global_step
 
     def on_train_batch_end(
@@ -117,7 +122,8 @@ class Progress(Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Names the command that goes on."""
-        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+        resumable = (self.folder / "checkpoints" / "last.ckpt").exists()
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero and resumable:
             tqdm.write(f"interrupted; mmad-train ckpt={self.folder} goes on after its last finished epoch")
 
 
@@ -136,6 +142,5 @@ class SelfContained(Callback):
         """Adds the recipe and drops frozen parameters."""
         checkpoint["mmad"] = self.recipe
         if self.recipe["identity"] is not None:
-            for name, parameter in pl_module.named_parameters():
-                if not parameter.requires_grad:
-                    del checkpoint["state_dict"][name]
+            for name in frozen_names(pl_module):
+                del checkpoint["state_dict"][name]

@@ -1,9 +1,10 @@
 """The data module: annotated clips of three splits, dealt to ranks in batches."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mmad.data.clips import EvaluationWindows, Item, TrainingClips, Transform, c
 from mmad.data.grid import Grid
 from mmad.data.sampler import LengthBatches
 from mmad.data.transforms import CoverCrop, Size, StillChunks, height_width
-from mmad.data.video import probe
+from mmad.data.video import VideoInfo, probe
 from mmad.errors import MmadError
 from mmad.formats.mma52 import read_mma52
 from mmad.taxonomy import MMA52
@@ -103,19 +104,44 @@ class MMA52DataModule(L.LightningDataModule):
             self._clips[split] = clips
         return self._clips[split]
 
-    def check(self) -> None:
-        """Reads the annotations and opens the videos that a training run needs, so that faults show before long work.
+    def check(self, *splits: str) -> None:
+        """Reads the annotations and opens the videos of these splits, so that faults show before long work.
+
+        Data that the project draws itself are not checked: they may not be there yet.
 
         Raises:
             MmadError: a fault, with the number of unreadable videos where it is one of those.
         """
         if self.make is not None:
             return
-        clips = [clip for split in dict.fromkeys(("train", "val", self.evaluate_split)) for clip in self.clips(split)]
+        clips = [clip for split in dict.fromkeys(splits) for clip in self.clips(split)]
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
             faults = list(tqdm(pool.map(_fault, clips), total=len(clips), desc="check", unit="clip", leave=False))
         if found := [fault for fault in faults if fault]:
             raise MmadError(found[0] + (f" ({len(found)} of {len(clips)} videos cannot be read.)" if found[1:] else ""))
+        strange = [clip for clip in clips if abs(_probe(clip.path).frames - clip.frames) > 2]
+        if strange:
+            warnings.warn(
+                f"{len(strange)} of {len(clips)} videos have another number of frames than their annotation says, such "
+                f"as {strange[0].path} ({_probe(strange[0].path).frames}, not {strange[0].frames}); where a video was "
+                f"re-encoded at another rate, its annotation does not fit.",
+                stacklevel=2,
+            )
+
+    def check_training(self) -> None:
+        """Checks what a training run needs, ground truth for every decision included.
+
+        Raises:
+            MmadError: as `check`, or a split has no instance.
+        """
+        self.check("train", "val", self.evaluate_split)
+        if self.make is None:
+            for split in ("train", "val", self.evaluate_split):
+                if not any(clip.instances for clip in self.clips(split)):
+                    raise MmadError(
+                        f"{self.root}: split {split} has no ground truth (the released test labels are placeholders); "
+                        f"use data.evaluate_split=val, or annotate it."
+                    )
 
     def setup(self, stage: str) -> None:
         """Reads the splits of a stage."""
@@ -187,13 +213,18 @@ class MMA52DataModule(L.LightningDataModule):
         }
 
 
+@cache
+def _probe(path: Path) -> VideoInfo:
+    return probe(path)
+
+
 def _fault(clip: Clip) -> str | None:
     try:
-        probe(clip.path)
+        _probe(clip.path)
     except MmadError as error:
         return str(error)
     return None
 
 
 def _probed_fps(path: Path) -> float:
-    return probe(path).fps
+    return _probe(path).fps

@@ -20,7 +20,8 @@ def wandb_logger(*, project: str, group: str | None, save_dir: str) -> WandbLogg
     offline = os.environ.get("WANDB_MODE") == "offline" or not wandb.login(prompt=False)
     if offline:
         print(f"wandb: no API key, so the run is kept offline; later: wandb sync {save_dir}/wandb/offline-run-*")
-    return WandbLogger(project=project, group=group, save_dir=save_dir, offline=offline, mode="offline" if offline else None)
+    mode = "offline" if offline else "online"
+    return WandbLogger(project=project, group=group, save_dir=save_dir, offline=offline, mode=mode)
 
 
 def describe(loggers: Iterable[Logger], settings: dict[str, Any]) -> None:
@@ -36,9 +37,10 @@ def finish(loggers: Iterable[Logger]) -> None:
         wandb.finish()
 
 
-def keep_curves(folder: Path) -> None:
-    """Moves an earlier metrics.csv to metrics.1.csv, metrics.2.csv, ...: the CSV logger begins with an empty file."""
-    path = folder / "metrics.csv"
-    if path.exists():
-        number = 1 + len(list(folder.glob("metrics.*.csv")))
-        path.rename(folder / f"metrics.{number}.csv")
+def keep_earlier(folder: Path) -> None:
+    """Renames what an earlier part of a run wrote and a later one writes anew: metrics.csv to metrics.1.csv, ..."""
+    for name in ("metrics.csv", "config.yaml", "environment.json"):
+        path = folder / name
+        if path.exists():
+            number = 1 + len(list(folder.glob(f"{path.stem}.*{path.suffix}")))
+            path.rename(folder / f"{path.stem}.{number}{path.suffix}")

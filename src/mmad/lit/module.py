@@ -58,7 +58,7 @@ class DetectionModule(L.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Makes dropout depend on seed, step and rank alone, so that a resumed run repeats an unbroken one."""
-        torch.manual_seed((self.seed * 1_000_003 + self.global_step) * 1_003 + self.global_rank)
+        torch.manual_seed(((self.seed * 1_000_003 + self.global_step) * 1_003 + self.global_rank) % 2**63)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The sum of the head's losses on one batch."""
@@ -97,8 +97,10 @@ class DetectionModule(L.LightningModule):
                 self.metric.update([self.detections[window.clip]], [truth], [window.clip])
 
     def on_validation_epoch_end(self) -> None:
-        """Computes the report of all ranks and logs its averages."""
-        if self.trainer.sanity_checking:
+        """Computes the report of all ranks and logs its averages; without any ground truth there is none."""
+        clips = self.trainer.datamodule.evaluated  # type: ignore[attr-defined]
+        if self.trainer.sanity_checking or not any(clip.instances for clip in clips):
+            self.report = None
             return
         self.report = report = self.metric.compute()
         values = {

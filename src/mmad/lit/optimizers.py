@@ -21,7 +21,7 @@ def adamw(
     Args:
         backbone, head: their trainable parameters are optimised.
         backbone_lr: of adapters, or of the whole backbone where that is tuned.
-        head_lr: of the head.
+        head_lr: of the head, and of the backbone's pooling map, which trains with it.
         weight_decay: of backbone and head weights; the head's biases, norms and scales have none.
 
     Source: AdaTAD's recipe in OpenTAD (betas 0.9, 0.999; eps 1e-8).
@@ -29,15 +29,17 @@ def adamw(
     groups: list[dict] = [
         {**group, "lr": head_lr} for group in param_groups_weight_decay(head, weight_decay=weight_decay)
     ]
-    if parameters := trainable(backbone):
-        groups.append({"params": parameters, "lr": backbone_lr, "weight_decay": weight_decay})
+    named = [(name, p) for name, p in backbone.named_parameters() if p.requires_grad]
+    for lr, is_pool in ((backbone_lr, False), (head_lr, True)):
+        parameters = [p for name, p in named if name.startswith("pool.") == is_pool]
+        groups.append({"params": parameters, "lr": lr, "weight_decay": weight_decay})
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=head_lr)
 
 
 def muon(
     backbone: nn.Module, head: nn.Module, *, lr: float, vector_lr: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """Muon for weight matrices and flattened convolutions, AdamW for everything else.
+    """Muon for weight matrices and flattened convolutions, NAdamW for everything else.
 
     Args:
         backbone, head: their trainable parameters are optimised.

@@ -73,7 +73,7 @@ class RecognitionModule(L.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Makes dropout depend on seed, step and rank alone."""
-        torch.manual_seed((self.seed * 1_000_003 + self.global_step) * 1_003 + self.global_rank)
+        torch.manual_seed(((self.seed * 1_000_003 + self.global_step) * 1_003 + self.global_rank) % 2**63)
 
     def _logits_and_labels(self, batch: Batch) -> tuple[Tensor, Tensor]:
         mask_BT = batch["mask_BT"]
