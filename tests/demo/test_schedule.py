@@ -116,3 +116,23 @@ def test_beat_ramps_inside_the_segment_but_not_at_the_clip_borders():
     assert inner.beat(3.01, last=9.0) is None
     assert performance(9, 0.0, 3.0).beat(0.0, last=9.0).weight == 1
     assert performance(9, 1.0, 9.0).beat(9.0, last=9.0).weight == 1
+
+
+def test_decoys_change_no_instance_and_conflict_with_none() -> None:
+    plain = plan_split("train", clips=60, subjects=range(1, 11), seed=0)
+    made = plan_split("train", clips=60, subjects=range(1, 11), seed=0, decoys=2.0)
+    assert [plan.performances for plan in made] == [plan.performances for plan in plain]
+    assert sum(len(plan.decoys) for plan in made) > 60
+    for plan in made:
+        for number, decoy in enumerate(plan.decoys):
+            assert decoy.decoy
+            assert not any(decoy.conflicts(other) for other in [*plan.performances, *plan.decoys[:number]])
+            assert not (plan.standing and decoy.action.needs_chair)
+
+
+def test_a_decoy_holds_still_between_its_ramps() -> None:
+    plans = plan_split("train", clips=60, subjects=range(1, 11), seed=0, decoys=2.0)
+    decoy = next(decoy for plan in plans for decoy in plan.decoys if decoy.end - decoy.start > 2.0)
+    middle = (decoy.start + decoy.end) / 2
+    beats = [decoy.beat(middle + shift, last=100.0) for shift in (-0.1, 0.0, 0.1)]
+    assert len({(beat.weight, beat.time) for beat in beats if beat is not None}) == 1

@@ -54,6 +54,7 @@ class Action:
         spread: standard deviation of the length's logarithm.
         count: instances in the training split of MMA-52, release of 2024, from which the long tail follows.
         move: changes a pose by one beat.
+        still: its posture held still is no instance of it, and may appear as a decoy.
     """
 
     label: int
@@ -62,6 +63,7 @@ class Action:
     spread: float
     count: int
     move: Callable[[Pose, Beat], None]
+    still: bool = False
 
     @property
     def needs_chair(self) -> bool:
@@ -207,7 +209,7 @@ def _table(*actions: Action) -> dict[int, Action]:
 
 # Median lengths follow the class means of MMA-52, whose lengths are skewed like the log-normal used here.
 ACTIONS: dict[int, Action] = _table(
-    Action(0, ("torso",), 3.6, 0.45, 368, _shaking_body),
+    Action(0, ("torso",), 3.6, 0.45, 368, _shaking_body, still=True),
     Action(2, ("torso",), 1.3, 0.30, 128, _shrugging),
     Action(5, ("pitch",), 1.6, 0.40, 357, _bowing_head),
     Action(6, ("pitch",), 1.8, 0.40, 168, _head_up),
@@ -215,19 +217,19 @@ ACTIONS: dict[int, Action] = _table(
     Action(8, ("yaw",), 2.2, 0.45, 2039, _turning_head),
     Action(9, ("pitch",), 2.0, 0.40, 1274, _nodding),
     Action(10, ("yaw",), 2.0, 0.40, 651, _shaking_head),
-    Action(12, _BOTH, 4.6, 0.50, 407, _playing_objects),
-    Action(14, _BOTH, 2.8, 0.45, 26, _rubbing_hands),
+    Action(12, _BOTH, 4.6, 0.50, 407, _playing_objects, still=True),
+    Action(14, _BOTH, 2.8, 0.45, 26, _rubbing_hands, still=True),
     Action(17, _BOTH, 2.8, 0.45, 391, _stretching_arms),
-    Action(19, ("hand",), 3.0, 0.45, 946, _waving),
+    Action(19, ("hand",), 3.0, 0.45, 946, _waving, still=True),
     Action(20, _BOTH, 2.4, 0.45, 136, _spreading_hands),
-    Action(23, ("hand",), 4.0, 0.50, 250, _illustrative_gestures),
-    Action(24, ("legs",), 6.0, 0.45, 915, _shaking_legs),
+    Action(23, ("hand",), 4.0, 0.50, 250, _illustrative_gestures, still=True),
+    Action(24, ("legs",), 6.0, 0.45, 915, _shaking_legs, still=True),
     Action(28, ("legs",), 7.0, 0.40, 110, _crossing_legs),
     Action(32, ("hand",), 3.0, 0.45, 44, _touching_neck),
     Action(37, _BOTH, 5.5, 0.45, 109, _crossing_arms),
     Action(38, ("hand",), 3.0, 0.45, 50, _playing_hair),
     Action(43, ("hand",), 2.6, 0.45, 73, _touching_nose),
-    Action(48, ("hand",), 2.2, 0.45, 284, _patting_legs),
-    Action(49, _BOTH, 4.4, 0.50, 743, _touching_legs),
+    Action(48, ("hand",), 2.2, 0.45, 284, _patting_legs, still=True),
+    Action(49, _BOTH, 4.4, 0.50, 743, _touching_legs, still=True),
 )
 """Everything that can be drawn, by class index."""

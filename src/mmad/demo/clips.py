@@ -40,17 +40,19 @@ def generate_demo(
     *,
     splits: dict[str, SplitPlan],
     seed: int,
+    decoys: float = 0.0,
     processes: int | None = None,
     progress: bool = True,
 ) -> Path:
     """Draws a data set, or returns at once where the same one lies already.
 
-    The result depends on `splits` and `seed` only, and appears under `root` when it is complete, not before.
+    The result depends on `splits`, `seed` and `decoys` only, and appears under `root` when it is complete, not before.
 
     Args:
         root: folder for `annotations/<split>.csv`, `<split>/<video id>.mp4` and `demo.json`.
         splits: size of each split by its name (`train`, `val`, `test`).
         seed: of all randomness.
+        decoys: postures per clip, on average, that look like an action in a still picture but are none.
         processes: how many draw at once; by default one per core, at most 8.
         progress: whether to show a bar.
 
@@ -64,6 +66,7 @@ def generate_demo(
     record = {
         "generator": GENERATOR,
         "seed": seed,
+        "decoys": decoys,
         "splits": {
             name: {
                 "clips": split.clips,
@@ -76,7 +79,8 @@ def generate_demo(
         return root
     require_packages()
     plans = {
-        name: plan_split(name, clips=split.clips, subjects=split.subjects, seed=seed) for name, split in splits.items()
+        name: plan_split(name, clips=split.clips, subjects=split.subjects, seed=seed, decoys=decoys)
+        for name, split in splits.items()
     }
     partial = root.with_name(f".{root.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

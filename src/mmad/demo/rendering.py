@@ -44,7 +44,9 @@ def pose_at(plan: ClipPlan, subject: Subject, idle: Idle, time: float) -> Pose:
     pose = Pose(subject, standing=plan.standing)
     idle(pose, time)
     last = (plan.frames - 1) / plan.fps
-    for performance in sorted(plan.performances, key=lambda performance: performance.action.uses_hands):
+    for performance in sorted(
+        (*plan.performances, *plan.decoys), key=lambda performance: performance.action.uses_hands
+    ):
         beat = performance.beat(time, last=last)
         if beat is not None:
             own = replace(beat, size=beat.size * subject.amplitude, tempo=beat.tempo * subject.tempo)

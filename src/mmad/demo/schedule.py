@@ -7,7 +7,7 @@ several instances of each class.
 
 import zlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from mmad.demo.actions import ACTIONS, Action, Beat
 
 SHORTEST = 0.7  # seconds
 _EXPECTED = 3.05  # instances per clip
+_STILL_AT = 0.2  # seconds into a movement at which a decoy holds still
 _TRACK_GAP = 0.25  # seconds between two instances that share a track
 _CLASS_GAP = 0.5  # seconds between two instances of one class
 
@@ -28,6 +29,7 @@ class Performance:
         start, end: seconds at which its first and its last frame are shown.
         size, tempo: factor on amplitude and frequency.
         side, sign: see `mmad.demo.actions.Beat`.
+        decoy: the posture without its movement, which is no instance of the class.
     """
 
     label: int
@@ -37,6 +39,7 @@ class Performance:
     tempo: float
     side: int
     sign: int
+    decoy: bool = False
 
     @property
     def action(self) -> Action:
@@ -63,7 +66,7 @@ class Performance:
         linear = min(up, down)
         return Beat(
             weight=linear * linear * (3 - 2 * linear),
-            time=time - self.start,
+            time=_STILL_AT if self.decoy else time - self.start,
             size=self.size,
             tempo=self.tempo,
             side=self.side,
@@ -82,7 +85,8 @@ class ClipPlan:
         fps: frames per second.
         frames: length.
         standing: on the feet instead of on the chair.
-        performances: ordered by start.
+        performances: the instances, ordered by start.
+        decoys: postures that look like an instance in a still picture.
     """
 
     split: str
@@ -93,6 +97,7 @@ class ClipPlan:
     frames: int
     standing: bool
     performances: tuple[Performance, ...]
+    decoys: tuple[Performance, ...] = ()
 
     @property
     def video_id(self) -> str:
@@ -110,7 +115,7 @@ def stream(seed: int, *place: int | str) -> np.random.Generator:
     return np.random.default_rng([seed, *numbers])
 
 
-def plan_split(split: str, *, clips: int, subjects: range, seed: int) -> list[ClipPlan]:
+def plan_split(split: str, *, clips: int, subjects: range, seed: int, decoys: float = 0.0) -> list[ClipPlan]:
     """Plans the clips of a split one after the other, so that rare classes get their share.
 
     The first instance of a clip is of the class that so far has least of what it should have; the others are
@@ -121,6 +126,7 @@ def plan_split(split: str, *, clips: int, subjects: range, seed: int) -> list[Cl
         clips: how many.
         subjects: numbers of the people, taken in turn.
         seed: of the data set.
+        decoys: how many postures per clip, on average, are tried that look like an instance in a still picture.
     """
     labels = sorted(ACTIONS)
     weights = np.sqrt([ACTIONS[label].count for label in labels])
@@ -137,6 +143,7 @@ def plan_split(split: str, *, clips: int, subjects: range, seed: int) -> list[Cl
         performances = _perform(rng, labels, chance, rarest, fps, frames)
         seen.update(performance.label for performance in performances)
         can_stand = not any(performance.action.needs_chair for performance in performances)
+        standing = bool(can_stand and rng.uniform() < 0.35)
         plans.append(
             ClipPlan(
                 split=split,
@@ -145,10 +152,12 @@ def plan_split(split: str, *, clips: int, subjects: range, seed: int) -> list[Cl
                 subject=subjects[index % len(subjects)],
                 fps=fps,
                 frames=frames,
-                standing=bool(can_stand and rng.uniform() < 0.35),
+                standing=standing,
                 performances=tuple(
                     sorted(performances, key=lambda performance: (performance.start, performance.label))
                 ),
+                # A stream of their own: the instances are the same with and without them.
+                decoys=_hold(stream(seed, split, index, "decoys"), decoys, performances, standing, fps, frames),
             )
         )
     return plans
@@ -166,6 +175,28 @@ def _perform(
                 performances.append(candidate)
                 break
     return performances
+
+
+def _hold(
+    rng: np.random.Generator,
+    number: float,
+    performances: list[Performance],
+    standing: bool,
+    fps: int,
+    frames: int,
+) -> tuple[Performance, ...]:
+    labels = [label for label, action in ACTIONS.items() if action.still and not (standing and action.needs_chair)]
+    # What needs both hands rarely finds them free.
+    weights = np.array([len(ACTIONS[label].tracks) ** 3 for label in labels])
+    decoys: list[Performance] = []
+    for _ in range(rng.poisson(number)):
+        for _ in range(20):
+            label = int(rng.choice(labels, p=weights / weights.sum()))
+            candidate = replace(_draw(rng, label, [], fps, frames), decoy=True)
+            if not any(candidate.conflicts(other) for other in [*performances, *decoys]):
+                decoys.append(candidate)
+                break
+    return tuple(decoys)
 
 
 def _draw(rng: np.random.Generator, label: int, earlier: list[Performance], fps: int, frames: int) -> Performance:
