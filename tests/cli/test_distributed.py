@@ -66,6 +66,9 @@ def test_two_processes_train_and_count_every_clip_once(drawn: Path, small: list[
     alone = json.loads((tmp_path / "again" / "metrics.json").read_text())
     assert json.loads((tmp_path / "file" / "metrics.json").read_text()) == together
     assert alone["avg"] == pytest.approx(together["avg"], abs=0.2)
+    # The second process starts later; it must not take the first one's files for those of an earlier part.
+    assert (tmp_path / "run" / "config.yaml").exists()
+    assert not (tmp_path / "run" / "config.1.yaml").exists()
     found = json.loads((tmp_path / "run" / "predictions.json").read_text())["results"]
     assert len(found) == 5
     assert torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4

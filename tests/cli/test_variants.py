@@ -87,6 +87,7 @@ def test_pretrained_weights_go_into_training(command: Command, drawn: Path, smal
         "trainer.check_val_every_n_epoch=1",
     ]
     assert command("mmad-pretrain", *data, "data.batch_size=8", "hydra.run.dir=past") == 0
+    assert command("mmad-pretrain", *data, "backbone.weights=nowhere.pth") == 2  # a file to start from is not ignored
     arguments = [argument for argument in small if not argument.startswith("backbone.weights")]
     assert command("mmad-train", *arguments, *FEW, "backbone.weights=past/weights.safetensors") == 0
 

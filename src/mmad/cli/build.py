@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def recipe(cfg: DictConfig, detector: Detector, *, taxonomy: Taxonomy) -> dict[s
     `identity` names the weights that the checkpoint stands on without holding them. It is None where no file holds the
     frozen weights, or where nothing is frozen.
     """
-    parts = ("backbone", "head", "nms", "grid", "adapter", "data", "augment", "seed")
+    parts = ("backbone", "head", "nms", "data", "seed")  # each with its adapter, grid and augmentation inside
     stands_on_file = cfg.backbone.weights is not None and cfg.adapter.trains != "everything"
     config = {part: _plain(cfg, part) for part in parts}
     # Another working folder, or another user, will read this.
@@ -138,6 +139,7 @@ def load_trained(detector: Detector, checkpoint: dict[str, Any], *, weights: str
     detector.load_state_dict(state, strict=False)
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of what shapes a result, and the revision of the sources where they are a git checkout."""
     found = {"python": sys.version.split()[0], "platform": platform.platform()}

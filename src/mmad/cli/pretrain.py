@@ -6,7 +6,7 @@ import time
 
 from omegaconf import DictConfig
 
-from mmad.cli.entry import output_dir, run
+from mmad.cli.entry import run
 
 
 def main() -> None:
@@ -16,21 +16,17 @@ def main() -> None:
 
 def pretrain(cfg: DictConfig) -> None:
     """Pre-trains one configuration; its weights go into `backbone.weights` of mmad-train."""
-    from mmad.cli.train import check_device, introduce, quiet, shown
+    from mmad.cli.train import begin, introduce, shown
 
-    check_device(cfg.trainer)
-    import lightning as L
+    folder, data = begin(cfg)
     from hydra.utils import instantiate
 
     from mmad.backbones.checkpoints import save_weights
     from mmad.lit.callbacks import Progress
+    from mmad.lit.loggers import finish
 
-    quiet()
-    L.seed_everything(cfg.seed, workers=True, verbose=False)
-    folder = output_dir()
-    data = instantiate(cfg.data, _convert_="all")
+    backbone = instantiate(cfg.backbone, _convert_="all")
     data.check_training()
-    backbone = instantiate(cfg.backbone, weights=None, _convert_="all")
     module = instantiate(
         cfg.objective,
         backbone,
@@ -50,7 +46,10 @@ def pretrain(cfg: DictConfig) -> None:
     if trainer.is_global_zero:
         introduce(cfg, module, folder)
     start = time.monotonic()
-    trainer.fit(module, data)
+    try:
+        trainer.fit(module, data)
+    finally:
+        finish(trainer.loggers)
     if trainer.is_global_zero:
         path = folder / "weights.safetensors"
         told = {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -101,8 +101,7 @@ def check_device(trainer: DictConfig) -> None:
 
 def train(cfg: DictConfig) -> None:
     """Trains, evaluates and reports one configuration."""
-    check_device(cfg.trainer)
-    import lightning as L
+    folder, data = begin(cfg)
     from hydra.utils import instantiate
     from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -112,10 +111,6 @@ def train(cfg: DictConfig) -> None:
     from mmad.lit.loggers import finish as finish_logging
     from mmad.lit.module import DetectionModule
 
-    quiet()
-    L.seed_everything(cfg.seed, workers=True, verbose=False)
-    folder = output_dir()
-    data = instantiate(cfg.data, _convert_="all")
     detector = build_detector(cfg, taxonomy=data.taxonomy)
     data.check_training()
     told = recipe(cfg, detector, taxonomy=data.taxonomy)
@@ -138,7 +133,6 @@ def train(cfg: DictConfig) -> None:
     last = ModelCheckpoint(
         folder / "checkpoints", filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    keep_earlier(folder)
     trainer = instantiate(
         cfg.trainer,
         logger=list(instantiate(cfg.logger).values()),
@@ -147,6 +141,7 @@ def train(cfg: DictConfig) -> None:
         enable_progress_bar=sys.stderr.isatty(),
     )
     if trainer.is_global_zero:
+        keep_earlier(folder)
         introduce(cfg, detector, folder)
         if detector.backbone.load_report is not None:
             print(detector.backbone.load_report)
@@ -163,6 +158,17 @@ def train(cfg: DictConfig) -> None:
     if trainer.is_global_zero:
         finish(module, data, folder, others=[chosen, folder / "metrics.csv"])
         print(f"\nNext: mmad-eval checkpoint={shown(chosen)}")
+
+
+def begin(cfg: DictConfig) -> "tuple[Path, MMA52DataModule]":
+    """What every training command does first: checks the device, seeds, and gives the run's folder and its data."""
+    check_device(cfg.trainer)
+    import lightning as L
+    from hydra.utils import instantiate
+
+    quiet()
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    return output_dir(), instantiate(cfg.data, _convert_="all")
 
 
 def introduce(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
