@@ -18,9 +18,10 @@ import torch
 from omegaconf import OmegaConf
 
 from mmad.annotations import Clip
-from mmad.average_precision import Rows, detection_map
+from mmad.average_precision import detection_map
 from mmad.formats.mma52 import read_mma52
 from mmad.formats.predictions import read_predictions
+from mmad.matching import Rows
 from mmad.segments import Segments
 from mmad.taxonomy import MMA52
 

@@ -8,7 +8,8 @@ import time
 
 import numpy as np
 
-from mmad.average_precision import Rows, detection_map
+from mmad.average_precision import detection_map
+from mmad.matching import Rows
 from mmad.taxonomy import MMA52
 
 CLIPS, INSTANCES, PREDICTIONS, LIMIT_SECONDS = 1479, 4746, 104_000, 2.0

@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmad.average_precision import TIOU_THRESHOLDS, Rows, average_precision, detection_map
+from mmad.average_precision import (
+    OPENTAD,
+    POINTTAD,
+    TIOU_THRESHOLDS,
+    Protocol,
+    average_precision,
+    detection_map,
+    ranking,
+)
 from mmad.errors import MmadError
+from mmad.matching import Rows, union
 from mmad.taxonomy import MMA52, Taxonomy
 
 CLASSES = 3
@@ -31,12 +40,14 @@ def found(*segments: tuple[float, float, float]) -> Rows:
     return rows(*((0, 0, *segment) for segment in segments), scored=True)
 
 
-def tiou(first, second) -> float:
+def tiou(first, second, union_extra: float = 0.0) -> float:
     overlap = max(0.0, min(first[1], second[1]) - max(first[0], second[0]))
-    return overlap / max((first[1] - first[0]) + (second[1] - second[0]) - overlap, 1e-8)
+    return overlap / max((first[1] - first[0]) + (second[1] - second[0]) - overlap + union_extra, 1e-8)
 
 
-def by_double_loop(predictions: Rows, ground_truth: Rows, *, classes: int, thresholds) -> np.ndarray:
+def by_double_loop(
+    predictions: Rows, ground_truth: Rows, *, classes: int, thresholds, union_extra: float = 0.0
+) -> np.ndarray:
     """The definition, one prediction and one instance at a time."""
     result = np.full((classes, len(thresholds)), np.nan)
     for label in range(classes):
@@ -52,7 +63,7 @@ def by_double_loop(predictions: Rows, ground_truth: Rows, *, classes: int, thres
             for i in order:
                 best, best_tiou = None, threshold
                 for j in instances:
-                    overlap = tiou(predictions.segment[i], ground_truth.segment[j])
+                    overlap = tiou(predictions.segment[i], ground_truth.segment[j], union_extra)
                     same_clip = predictions.clip[i] == ground_truth.clip[j]
                     if j in free and same_clip and overlap >= best_tiou:
                         best, best_tiou = j, overlap
@@ -91,7 +102,7 @@ def ap(predictions: Rows, ground_truth: Rows, **options) -> np.ndarray:
 @given(cases())
 def test_equals_the_double_loop(case):
     expected = by_double_loop(*case, classes=CLASSES, thresholds=TIOU_THRESHOLDS)
-    np.testing.assert_allclose(ap(*case, drop_duplicates=False), expected, atol=1e-12)
+    np.testing.assert_allclose(ap(*case, protocol=Protocol(drop_duplicates=False)), expected, atol=1e-12)
 
 
 @FEW
@@ -140,7 +151,7 @@ def test_false_positive_below_all_others_changes_nothing(case):
 def test_perfect_predictions_give_one(case):
     _, ground_truth = case
     perfect = replace(ground_truth, score=np.linspace(1, 0, len(ground_truth)))
-    result = ap(perfect, ground_truth, drop_duplicates=False)
+    result = ap(perfect, ground_truth, protocol=Protocol(drop_duplicates=False))
     np.testing.assert_allclose(result[~np.isnan(result)], 1)
 
 
@@ -166,21 +177,21 @@ def test_perfect_predictions_give_one(case):
     ],
 )
 def test_worked_cases(instances, predictions, threshold, expected):
-    result = average_precision(found(*predictions), truth(*instances), classes=1, thresholds=[threshold])
+    result = average_precision(found(*predictions), truth(*instances), classes=1, protocol=Protocol((threshold,)))
     np.testing.assert_allclose(result, [[expected]])
 
 
 def test_the_last_of_equal_tious_is_taken():
     # Both instances overlap the first prediction equally; the second prediction fits only the earlier one.
     instances, predictions = truth((0, 2), (2, 4)), found((1, 3, 0.9), (0, 2, 0.8))
-    assert average_precision(predictions, instances, classes=1, thresholds=[0.3]).item() == 1
+    assert average_precision(predictions, instances, classes=1, protocol=Protocol((0.3,))).item() == 1
     reversed_rows = instances.take(np.array([1, 0]))
-    assert average_precision(predictions, reversed_rows, classes=1, thresholds=[0.3]).item() == 0.5
+    assert average_precision(predictions, reversed_rows, classes=1, protocol=Protocol((0.3,))).item() == 0.5
 
 
 def test_duplicates_may_be_kept():
     result = average_precision(
-        found((0, 2, 0.9)), truth((0, 2), (0, 2)), classes=1, thresholds=[0.5], drop_duplicates=False
+        found((0, 2, 0.9)), truth((0, 2), (0, 2)), classes=1, protocol=Protocol((0.5,), drop_duplicates=False)
     )
     assert result.item() == 0.5
 
@@ -188,7 +199,7 @@ def test_duplicates_may_be_kept():
 def test_duplicates_chain_only_to_kept_rows():
     # 0.8 ms steps: the second goes, the third is 1.6 ms from the first, which alone was kept.
     instances = truth((0, 2), (0.0008, 2.0008), (0.0016, 2.0016))
-    result = average_precision(found((0, 2, 0.9)), instances, classes=1, thresholds=[0.5])
+    result = average_precision(found((0, 2, 0.9)), instances, classes=1, protocol=Protocol((0.5,)))
     assert result.item() == 0.5
 
 
@@ -273,3 +284,110 @@ def test_no_ground_truth_is_an_error(empty):
 def test_errors_say_what_is_wrong(predictions, instances, message):
     with pytest.raises(MmadError, match=message):
         detection_map(predictions, instances, taxonomy=MMA52)
+
+
+MICRO = [
+    # ground truth, predictions, threshold, AP of PointTAD's code, of OpenTAD's; run on their sources.
+    pytest.param([(0, 2)], [(0, 1, 0.9)], 0.5, 0, 1, id="exact threshold"),
+    pytest.param([(0, 1)], [(0, 1, 0.9)], 1.0, 0, 1, id="perfect at threshold 1"),
+    pytest.param([(0, 2), (0, 2)], [(0, 2, 0.9)], 0.5, 0.5, 1, id="twin rows"),
+    pytest.param([(0, 2)], [(0, 2, 0.5), (8, 9, 0.5)], 0.5, 0.5, 0.5, id="tie, hit first"),
+    pytest.param([(0, 2)], [(8, 9, 0.5), (0, 2, 0.5)], 0.5, 1, 1, id="tie, miss first"),
+    pytest.param([(0, 2)], [(0, 2, 0.9), (0, 2, 0.8)], 0.5, 1, 1, id="double detection"),
+    pytest.param([(0, 2), (1, 3)], [(0, 2, 0.9), (0.1, 2.1, 0.8)], 0.3, 1, 1, id="fall-back"),
+    pytest.param([(0, 2), (1, 3)], [(0, 2, 0.9), (0.1, 2.1, 0.8)], 0.5, 0.5, 0.5, id="no fall-back"),
+]
+
+
+@pytest.mark.parametrize(("instances", "predictions", "threshold", "pointtad", "opentad"), MICRO)
+def test_parity_with_published_evaluations(instances, predictions, threshold, pointtad, opentad):
+    for protocol, expected in ((POINTTAD, pointtad), (OPENTAD, opentad)):
+        result = average_precision(
+            found(*predictions), truth(*instances), classes=1, protocol=replace(protocol, thresholds=(threshold,))
+        )
+        assert result.item() == expected
+
+
+@FEW
+@given(cases())
+def test_pointtad_equals_the_double_loop_on_reversed_rows(case):
+    predictions, ground_truth = case
+    last_first = predictions.take(np.arange(len(predictions))[::-1])
+    expected = by_double_loop(
+        last_first, ground_truth, classes=CLASSES, thresholds=POINTTAD.thresholds, union_extra=1e-4
+    )
+    predicted = np.bincount(predictions.label, minlength=CLASSES) > 0
+    expected[np.isnan(expected[:, 0]) & ~predicted] = 0
+    np.testing.assert_allclose(ap(*case, protocol=POINTTAD), expected, atol=1e-12)
+
+
+def test_all_classes_count_an_absent_class_as_nothing_and_refuse_a_predicted_one():
+    ground_truth = rows((0, NODDING, 0, 2), scored=False)
+    perfect = rows((0, NODDING, 0, 2, 0.9), scored=True)
+    everything = Protocol(all_classes=True)
+    report = detection_map(perfect, ground_truth, taxonomy=MMA52, protocol=everything)
+    assert report["action"]["avg"] == pytest.approx(100 / 52)
+    with pytest.raises(MmadError, match=r"'waving' has predictions but no ground truth"):
+        detection_map(
+            rows((0, NODDING, 0, 2, 0.9), (0, WAVING, 0, 2, 0.9), scored=True),
+            ground_truth,
+            taxonomy=MMA52,
+            protocol=everything,
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        # Of the head: nodding 0-2 and bowing 0-2 fall on one instance; 5-6 is a second one. The copy of the first
+        # prediction is a false positive between two hits: AP 1/2 + 1/2 * 2/3.
+        pytest.param({}, 5 / 6, id="mapped"),
+        pytest.param({"body_predictions": "max"}, 1, id="identical predictions joined"),
+        pytest.param({"body_predictions": "nms"}, 1, id="suppressed once more"),
+        # Three instances: all three predictions hit.
+        pytest.param({"body_truth": "none"}, 1, id="all instances kept"),
+        pytest.param({"body_truth": "union"}, 5 / 6, id="overlapping instances joined"),
+    ],
+)
+def test_readings_of_the_body_level(options, expected):
+    ground_truth = rows((0, NODDING, 0, 2), (0, BOWING, 0, 2), (0, BOWING, 5, 6), scored=False)
+    predictions = rows((0, NODDING, 0, 2, 0.9), (0, BOWING, 0, 2, 0.8), (0, BOWING, 5, 6, 0.7), scored=True)
+    report = detection_map(predictions, ground_truth, taxonomy=MMA52, protocol=Protocol(**options))
+    assert report["body"]["avg"] == pytest.approx(100 * expected)
+
+
+def test_union_joins_what_overlaps_and_not_what_touches():
+    joined = union(rows((0, 1, 3, 5), (0, 1, 0, 2), (0, 1, 1, 3), (0, 0, 1, 2), (1, 1, 2, 4), scored=False))
+    assert joined.clip.tolist() == [0, 0, 0, 1]
+    assert joined.label.tolist() == [0, 1, 1, 1]
+    assert joined.segment.tolist() == [[1, 2], [0, 3], [3, 5], [2, 4]]
+
+
+@FEW
+@given(cases(), st.integers(1, 6))
+def test_recall_of_the_best_predictions_equals_matching_them_alone(case, most):
+    predictions, ground_truth = case
+    chosen = []
+    for clip in set(predictions.clip.tolist()):
+        of_clip = [i for i in range(len(predictions)) if predictions.clip[i] == clip]
+        chosen += sorted(of_clip, key=lambda i: -predictions.score[i])[:most]
+    alone = ranking(predictions.take(np.array(sorted(chosen), dtype=int)), ground_truth, classes=CLASSES)
+    among_all = ranking(predictions, ground_truth, classes=CLASSES)
+    for label in np.flatnonzero(among_all.instances_K):
+        claims = alone.claimed_QT[alone.predictions.label == label] >= 0
+        expected = claims.sum(axis=0) / among_all.instances_K[label]
+        np.testing.assert_allclose(among_all.average_recall([most])[0, label], expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"thresholds": ()}, "thresholds"),
+        ({"thresholds": (0.0, 0.5)}, "thresholds"),
+        ({"body_predictions": "some"}, "choose none, max, nms, soft_nms"),
+        ({"body_truth": "some"}, "choose exact, none, union"),
+    ],
+)
+def test_protocol_refuses_what_does_not_exist(options, message):
+    with pytest.raises(MmadError, match=message):
+        Protocol(**options)

@@ -9,8 +9,9 @@ import pytest
 import torch
 import torch.multiprocessing
 
-from mmad.average_precision import Rows, detection_map
+from mmad.average_precision import Protocol, detection_map
 from mmad.errors import MmadError
+from mmad.matching import Rows
 from mmad.metrics import DetectionMAP, evaluate_predictions
 from mmad.segments import Segments, empty_segments
 from mmad.taxonomy import MMA52
@@ -110,7 +111,7 @@ def test_numbers_keep_float64_and_half_inputs_are_accepted():
         "labels": torch.tensor([9]),
         "scores": torch.tensor([0.5], dtype=torch.half, requires_grad=True),
     }
-    metric = DetectionMAP(MMA52, thresholds=[0.3]).half()
+    metric = DetectionMAP(MMA52, protocol=Protocol((0.3,))).half()
     metric.update([pred], [target], [0])
     assert metric.compute()["action"]["map"] == {"0.3": 100}
 

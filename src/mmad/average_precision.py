@@ -1,52 +1,90 @@
 """Detection-AP: how well scored segments find labelled ones, per class and tIoU threshold.
 
-Everything is float64 numpy on the CPU. Letters: Q predictions, M ground-truth instances, K classes, T
-thresholds, G groups (one clip and one class with ground truth), N instances of the fullest group.
+Everything is float64 numpy on the CPU. Letters: Q predictions, M ground-truth instances, K classes, T thresholds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import numpy as np
-import numpy.typing as npt
+import torch
 
 from mmad.errors import MmadError
+from mmad.matching import (
+    Flags,
+    Integers,
+    Reals,
+    Rows,
+    check,
+    check_scores,
+    match,
+    rank,
+    table,
+    union,
+    without_duplicates,
+)
+from mmad.nms import hard_nms, soft_nms
+from mmad.segments import Segments
 from mmad.taxonomy import Taxonomy
-
-Reals = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 # Literal decimals: an arange gives 0.30000000000000004, which a tIoU of exactly 0.3 misses.
 TIOU_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-SMALLEST_UNION = 1e-8
-DUPLICATE_SECONDS = 1e-3
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Segments of many clips, one row each.
+class Protocol:
+    """How Detection-mAP is counted; what published evaluations do differently.
 
     Args:
-        clip: (n,) int64, number of the clip; any integers.
-        label: (n,) int64, class index.
-        segment: (n, 2) float64, start and end in seconds.
-        score: (n,) float64, higher is surer; predictions only.
+        thresholds: tIoU values.
+        drop_duplicates: drop ground truth that repeats an earlier row of its clip and class within 1 ms at both ends,
+            and rows without extent.
+        later_first: of equal scores the later row ranks first; else the earlier one.
+        union_extra: seconds added to every union.
+        all_classes: a class without ground truth counts as 0 in the mean, if nothing is predicted for it either; else
+            it does not count.
+        body_predictions: what happens to predictions once their labels are body groups: "none"; "max" keeps the best
+            of identical segments of a group; "nms" and "soft_nms" suppress once more, with `mmad.nms`'s defaults.
+        body_truth: "exact" treats ground truth of a group as that of a class (`drop_duplicates`); "none" keeps all;
+            "union" joins overlapping instances of a group.
+
+    Raises:
+        MmadError: a value that does not exist.
     """
 
-    clip: Integers
-    label: Integers
-    segment: Reals
-    score: Reals | None = None
+    thresholds: tuple[float, ...] = TIOU_THRESHOLDS
+    drop_duplicates: bool = True
+    later_first: bool = False
+    union_extra: float = 0.0
+    all_classes: bool = False
+    body_predictions: str = "none"
+    body_truth: str = "exact"
 
-    def __len__(self) -> int:
-        return len(self.clip)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "thresholds", tuple(self.thresholds))
+        if not self.thresholds or not all(0 < t <= 1 for t in self.thresholds):
+            raise MmadError(f"protocol.thresholds={list(self.thresholds)}: expected tIoU values above 0, up to 1.")
+        for name, known in (("body_predictions", ("none", "max", "nms", "soft_nms")), ("body_truth", _BODY_TRUTH)):
+            if getattr(self, name) not in known:
+                raise MmadError(f"protocol.{name}={getattr(self, name)}: choose {', '.join(known)}.")
 
-    def take(self, index: Integers | Flags) -> "Rows":
-        """The rows that an index array or a mask picks."""
-        score = None if self.score is None else self.score[index]
-        return Rows(self.clip[index], self.label[index], self.segment[index], score)
+
+_BODY_TRUTH = ("exact", "none", "union")
+
+MMAD = Protocol()
+"""The default: OpenTAD's rules, but of equal scores the first in the file ranks first."""
+OPENTAD = Protocol(later_first=True)
+"""OpenTAD's `evaluations/mAP.py`."""
+POINTTAD = Protocol(
+    thresholds=tuple(np.arange(0.1, 1.0, 0.1).tolist()),
+    drop_duplicates=False,
+    later_first=True,
+    union_extra=1e-4,
+    all_classes=True,
+    body_truth="none",
+)
+"""PointTAD's `datasets/evaluate.py`, which the challenge's baseline uses."""
 
 
 class LevelReport(TypedDict):
@@ -65,27 +103,105 @@ class DetectionReport(TypedDict):
     avg: float
 
 
-def average_precision(
-    predictions: Rows,
-    ground_truth: Rows,
-    *,
-    classes: int,
-    thresholds: Sequence[float] = TIOU_THRESHOLDS,
-    drop_duplicates: bool = True,
-) -> Reals:
-    """All-point interpolated average precision of each class at each tIoU threshold.
+@dataclass(frozen=True)
+class Ranking:
+    """Predictions of one level, best first within each class, and the instance that each of them claims.
 
-    Predictions of a class claim ground truth in order of their score, equal scores in input order. At each
-    threshold a prediction takes the free instance of its clip and class with the highest tIoU (the last of
-    equal ones), if that tIoU reaches the threshold; it may fall back to a lower one when its best is taken.
+    Args:
+        predictions: (Q) ranked rows.
+        order: (Q,) their row numbers in the input.
+        truth: (M) ground truth that counts.
+        claimed_QT: (Q, T) rows of `truth`, -1 for none.
+        classes: K.
+        protocol: what was followed.
+    """
+
+    predictions: Rows
+    order: Integers
+    truth: Rows
+    claimed_QT: Integers
+    classes: int
+    protocol: Protocol
+
+    @property
+    def instances_K(self) -> Integers:
+        """(K,) ground-truth instances of each class."""
+        return np.bincount(self.truth.label, minlength=self.classes)
+
+    @property
+    def bounds(self) -> Integers:
+        """(K + 1,) where each class's predictions begin, and the end."""
+        return np.searchsorted(self.predictions.label, np.arange(self.classes + 1))
+
+    def average_precision(self) -> Reals:
+        """(K, T) fractions; NaN for a class that does not count."""
+        bounds, instances_K = self.bounds, self.instances_K
+        hits_QT = self.claimed_QT >= 0
+        result_KT = np.full((self.classes, self.claimed_QT.shape[1]), np.nan)
+        for label in range(self.classes):
+            if instances_K[label]:
+                result_KT[label] = _area(hits_QT[bounds[label] : bounds[label + 1]], int(instances_K[label]))
+            elif self.protocol.all_classes and bounds[label] == bounds[label + 1]:
+                result_KT[label] = 0
+        return result_KT
+
+    def average_recall(self, per_clip: Sequence[int]) -> Reals:
+        """Share of each class's instances that the best predictions of a clip claim.
+
+        Args:
+            per_clip: J numbers of predictions, of all classes together.
+
+        Returns:
+            (J, K, T) fractions; NaN for a class without ground truth.
+        """
+        assert self.predictions.score is not None
+        place = self.order if not self.protocol.later_first else -self.order
+        best_first = np.lexsort((place, -self.predictions.score, self.predictions.clip))
+        clip = self.predictions.clip[best_first]
+        position = np.empty(len(clip), dtype=np.int64)
+        position[best_first] = np.arange(len(clip)) - np.searchsorted(clip, clip)
+        # A clip's best k are the first ones of each of its classes, so they claim what they claim among all.
+        q, t = np.nonzero(self.claimed_QT >= 0)
+        counts_JKT = np.zeros((len(per_clip), self.classes, self.claimed_QT.shape[1]))
+        for j, most in enumerate(per_clip):
+            kept = position[q] < most
+            np.add.at(counts_JKT[j], (self.predictions.label[q[kept]], t[kept]), 1)
+        instances_K = self.instances_K[:, None]
+        return np.where(instances_K > 0, counts_JKT / np.maximum(instances_K, 1), np.nan)
+
+
+def ranking(predictions: Rows, ground_truth: Rows, *, classes: int, protocol: Protocol = MMAD) -> Ranking:
+    """Ranks and matches one level.
 
     Args:
         predictions: scored rows, in any order.
         ground_truth: rows without scores.
         classes: number of classes K.
-        thresholds: T tIoU values.
-        drop_duplicates: drop ground truth that repeats an earlier row of its clip and class within 1 ms at
-            both ends, and rows without extent.
+        protocol: how to count.
+
+    Raises:
+        MmadError: a score is missing or NaN, a time is not finite, or a label is out of range.
+    """
+    check(ground_truth, classes=classes, side="ground truth")
+    check_scores(predictions, classes=classes)
+    truth = without_duplicates(ground_truth) if protocol.drop_duplicates else ground_truth
+    order = rank(predictions, later_first=protocol.later_first)
+    ranked = predictions.take(order)
+    claimed_QT = match(ranked, truth, protocol.thresholds, union_extra=protocol.union_extra)
+    return Ranking(ranked, order, truth, claimed_QT, classes, protocol)
+
+
+def average_precision(predictions: Rows, ground_truth: Rows, *, classes: int, protocol: Protocol = MMAD) -> Reals:
+    """All-point interpolated average precision of each class at each tIoU threshold.
+
+    Predictions of a class claim ground truth in order of their score, equal scores in input order; see
+    `mmad.matching.match`. A prediction that ends before it starts is a false positive.
+
+    Args:
+        predictions: scored rows, in any order.
+        ground_truth: rows without scores.
+        classes: number of classes K.
+        protocol: how to count.
 
     Returns:
         (K, T) fractions in [0, 1]; a class without ground truth is NaN, one without predictions 0.
@@ -97,37 +213,56 @@ def average_precision(
         ActivityNet's detection evaluation, with OpenTAD's lower bound of the union and its rule for
         duplicates.
     """
-    _check(ground_truth, classes=classes, side="ground truth")
-    scores = _check_scores(predictions, classes=classes)
-    truth = _without_duplicates(ground_truth) if drop_duplicates else ground_truth
-    instances = np.bincount(truth.label, minlength=classes)
+    return ranking(predictions, ground_truth, classes=classes, protocol=protocol).average_precision()
 
-    ranked = predictions.take(np.lexsort((-scores, predictions.label)))
-    hits_QT = _match(ranked, truth, np.asarray(thresholds, dtype=np.float64))
-    bounds = np.searchsorted(ranked.label, np.arange(classes + 1))
-    result_KT = np.full((classes, len(thresholds)), np.nan)
-    for label in np.flatnonzero(instances):
-        result_KT[label] = _area(hits_QT[bounds[label] : bounds[label + 1]], int(instances[label]))
-    return result_KT
+
+def levels(
+    predictions: Rows, ground_truth: Rows, *, taxonomy: Taxonomy, protocol: Protocol = MMAD
+) -> tuple[Ranking, Ranking]:
+    """The rankings of actions and of body groups.
+
+    Args:
+        predictions: scored rows with action labels.
+        ground_truth: rows with action labels.
+        taxonomy: the body group of each class.
+        protocol: how to count.
+
+    Raises:
+        MmadError: the ground truth holds no instance, or as in `average_precision`.
+    """
+    action = ranking(predictions, ground_truth, classes=len(taxonomy.actions), protocol=protocol)
+    if not len(action.truth):
+        raise MmadError(
+            "the ground truth holds no instance with an extent, so there is nothing to evaluate against; "
+            "check the split and its annotation file"
+        )
+    body_of = np.asarray(taxonomy.body_of, dtype=np.int64)
+    truth = ground_truth if protocol.body_truth == "exact" else action.truth
+    truth = replace(truth, label=body_of[truth.label])
+    if protocol.body_truth == "union":
+        truth = union(truth)
+    body = ranking(
+        _merged(replace(predictions, label=body_of[predictions.label]), how=protocol.body_predictions),
+        truth,
+        classes=len(taxonomy.bodies),
+        protocol=replace(protocol, drop_duplicates=protocol.drop_duplicates and protocol.body_truth == "exact"),
+    )
+    return action, body
 
 
 def detection_map(
-    predictions: Rows,
-    ground_truth: Rows,
-    *,
-    taxonomy: Taxonomy,
-    thresholds: Sequence[float] = TIOU_THRESHOLDS,
+    predictions: Rows, ground_truth: Rows, *, taxonomy: Taxonomy, protocol: Protocol = MMAD
 ) -> DetectionReport:
     """Detection-mAP of actions and of body groups, in percent.
 
-    Body level: every action label is replaced by its body group; predictions get no second suppression,
+    Body level: every action label is replaced by its body group. By default predictions get no second suppression,
     and ground truth that becomes a duplicate counts once. Only classes with ground truth count.
 
     Args:
         predictions: scored rows with action labels.
         ground_truth: rows with action labels.
         taxonomy: names of the classes and the body group of each.
-        thresholds: tIoU values.
+        protocol: how to count.
 
     Returns:
         `{"action": {"map": {"0.1": ...}, "avg": ..., "per_class": {name: ...}}, "body": {...}, "avg": ...}`
@@ -136,155 +271,63 @@ def detection_map(
     Raises:
         MmadError: the ground truth holds no instance, or as in `average_precision`.
     """
-    # Checked here, on action labels, since the mapping to bodies would wrap a negative label around.
-    _check(ground_truth, classes=len(taxonomy.actions), side="ground truth")
-    _check_scores(predictions, classes=len(taxonomy.actions))
-    body_of = np.asarray(taxonomy.body_of, dtype=np.int64)
-    action = _level(predictions, ground_truth, names=taxonomy.actions, thresholds=thresholds)
-    body = _level(
-        replace(predictions, label=body_of[predictions.label]),
-        replace(ground_truth, label=body_of[ground_truth.label]),
-        names=taxonomy.bodies,
-        thresholds=thresholds,
-    )
-    return {"action": action, "body": body, "avg": (action["avg"] + body["avg"]) / 2}
+    action, body = levels(predictions, ground_truth, taxonomy=taxonomy, protocol=protocol)
+    return report_of(action, body, taxonomy=taxonomy)
 
 
-def _level(predictions: Rows, ground_truth: Rows, *, names: Sequence[str], thresholds: Sequence[float]) -> LevelReport:
+def report_of(action: Ranking, body: Ranking, *, taxonomy: Taxonomy) -> DetectionReport:
+    """The report of `detection_map` from rankings.
+
+    Raises:
+        MmadError: the protocol has no mean: it counts classes without ground truth, and one of them is predicted.
+    """
+    actions = _level(action, names=taxonomy.actions)
+    bodies = _level(body, names=taxonomy.bodies)
+    return {"action": actions, "body": bodies, "avg": (actions["avg"] + bodies["avg"]) / 2}
+
+
+def _level(ranking: Ranking, *, names: Sequence[str]) -> LevelReport:
     """Percentages of one level."""
-    ap_KT = average_precision(predictions, ground_truth, classes=len(names), thresholds=thresholds)
-    present = np.flatnonzero(~np.isnan(ap_KT[:, 0]))
-    if not len(present):
+    percent_KT = 100 * ranking.average_precision()
+    counted = ~np.isnan(percent_KT[:, 0])
+    if ranking.protocol.all_classes and not counted.all():
+        name = names[int(np.flatnonzero(~counted)[0])]
         raise MmadError(
-            "the ground truth holds no instance with an extent, so there is nothing to evaluate against; "
-            "check the split and its annotation file"
+            f"protocol.all_classes=true: class {name!r} has predictions but no ground truth, so its precision has no "
+            f"recall to go with and the mean is not a number; use protocol.all_classes=false"
         )
-    percent_KT = 100 * ap_KT[present]
+    present = np.flatnonzero(counted)
+    thresholds = ranking.protocol.thresholds
     return {
-        "map": {f"{t:g}": float(value) for t, value in zip(thresholds, percent_KT.mean(axis=0), strict=True)},
-        "avg": float(percent_KT.mean()),
-        "per_class": {names[int(k)]: float(value) for k, value in zip(present, percent_KT.mean(axis=1), strict=True)},
+        "map": {f"{t:g}": float(value) for t, value in zip(thresholds, percent_KT[present].mean(axis=0), strict=True)},
+        "avg": float(percent_KT[present].mean()),
+        "per_class": {names[int(k)]: float(percent_KT[k].mean()) for k in present},
     }
 
 
-def _check(rows: Rows, *, classes: int, side: str) -> None:
-    """Raises MmadError for a label out of range or a time that is not finite."""
-    outside = (rows.label < 0) | (rows.label >= classes)
-    if outside.any():
-        label = rows.label[outside][0]
-        raise MmadError(
-            f"a label in the {side} is {label}, expected 0 to {classes - 1}; use the taxonomy of the labels"
-        )
-    endless = ~np.isfinite(rows.segment).all(axis=1)
-    if endless.any():
-        segment = rows.segment[endless][0].tolist()
-        raise MmadError(f"a segment in the {side} is {segment}, expected finite seconds; look for what made it")
-
-
-def _check_scores(predictions: Rows, *, classes: int) -> Reals:
-    """The scores of predictions; raises MmadError if they cannot be ranked."""
-    _check(predictions, classes=classes, side="predictions")
-    if predictions.score is None:
-        raise MmadError("the predictions have no scores, so they cannot be ranked; give each a score")
-    missing = np.isnan(predictions.score)
-    if missing.any():
-        raise MmadError(
-            f"{missing.sum()} of {len(missing)} predicted scores are NaN, the first in clip "
-            f"{predictions.clip[missing][0]}; look for a diverged training"
-        )
-    return predictions.score
-
-
-def _table(group_n: Integers, groups: int) -> Integers:
-    """Row numbers of each group, in row order, padded with -1: (groups, size of the largest)."""
-    counts = np.bincount(group_n, minlength=groups)
-    order = np.argsort(group_n, kind="stable")
-    slot = np.arange(len(group_n)) - np.repeat(counts.cumsum() - counts, counts)
-    table = np.full((groups, counts.max(initial=0)), -1, dtype=np.int64)
-    table[group_n[order], slot] = order
-    return table
-
-
-def _clip_and_label(rows: Rows) -> tuple[Integers, Integers]:
-    """One key per (clip, label) pair that occurs, and the position of each row's key."""
-    pairs = np.stack([rows.clip, rows.label], axis=1)
-    unique, group = np.unique(pairs, axis=0, return_inverse=True)
-    return unique, group.reshape(-1)
-
-
-def _without_duplicates(truth: Rows) -> Rows:
-    """Ground truth without rows of no extent and without rows that repeat an earlier kept one."""
-    truth = truth.take(truth.segment[:, 1] > truth.segment[:, 0])
-    unique, group = _clip_and_label(truth)
-    rows_GN = _table(group, len(unique))
-    segment_GN2 = truth.segment[rows_GN]
-    keep_GN = rows_GN >= 0
-    for n in range(1, rows_GN.shape[1]):
-        gap = np.abs(segment_GN2[:, :n] - segment_GN2[:, n : n + 1]).max(axis=-1)
-        keep_GN[:, n] &= ~((gap <= DUPLICATE_SECONDS) & keep_GN[:, :n]).any(axis=1)
-    return truth.take(np.sort(rows_GN[keep_GN]))
-
-
-def _match(ranked: Rows, truth: Rows, thresholds_T: Reals) -> Flags:
-    """Which predictions are true positives at which threshold.
-
-    All groups are matched at once, one rank after the other: groups share no ground truth, so only the order
-    inside a group matters. The loop is as long as the largest number of overlapping predictions of one clip
-    and class.
-
-    Args:
-        ranked: (Q) predictions, best first within each class.
-        truth: (M) ground truth.
-        thresholds_T: (T,) tIoU.
-
-    Returns:
-        (Q, T) flags.
-    """
-    hits_QT = np.zeros((len(ranked), len(thresholds_T)), dtype=bool)
-    if not len(truth) or not len(ranked):
-        return hits_QT
-    unique, group = _clip_and_label(truth)
-    rows_GN = _table(group, len(unique))
-
-    # Only predictions whose clip has ground truth of their class can hit. `unique` is sorted
-    # by clip, then label, so its keys ascend.
-    clips, labels = np.unique(unique[:, 0]), int(truth.label.max()) + 1
-    keys_G = np.searchsorted(clips, unique[:, 0]) * labels + unique[:, 1]
-    clip_Q = np.searchsorted(clips, ranked.clip).clip(max=len(clips) - 1)
-    key_Q = clip_Q * labels + ranked.label
-    group_Q = np.searchsorted(keys_G, key_Q).clip(max=len(keys_G) - 1)
-    same = (clips[clip_Q] == ranked.clip) & (ranked.label < labels) & (keys_G[group_Q] == key_Q)
-    candidate = np.flatnonzero(same)
-    group_C = group_Q[candidate]
-
-    tiou_CN = _tiou(ranked.segment[candidate][:, None], truth.segment[rows_GN[group_C]])
-    tiou_CN[rows_GN[group_C] < 0] = -1
-    near = tiou_CN.max(axis=1) >= thresholds_T.min()
-    candidate, group_C, tiou_CN = candidate[near], group_C[near], tiou_CN[near]
-
-    # Flipped, so that argmax finds the last of equal tIoUs.
-    tiou_CN = tiou_CN[:, ::-1]
-    taken_GTN = np.zeros((len(unique), len(thresholds_T), rows_GN.shape[1]), dtype=bool)
-    for row in _table(group_C, len(unique)).T:
-        row_R = row[row >= 0]
-        group_R = group_C[row_R]
-        tiou_R1N = tiou_CN[row_R, None]
-        free = (tiou_R1N >= thresholds_T[:, None]) & ~taken_GTN[group_R]
-        best_RT = np.where(free, tiou_R1N, -1.0).argmax(axis=-1)
-        hit_RT = free.any(axis=-1)
-        hits_QT[candidate[row_R]] = hit_RT
-        r, t = np.nonzero(hit_RT)
-        taken_GTN[group_R[r], t, best_RT[r, t]] = True
-    return hits_QT
-
-
-def _tiou(first: Reals, second: Reals) -> Reals:
-    """Overlap over union of segments (..., 2), broadcast against each other."""
-    start = np.maximum(first[..., 0], second[..., 0])
-    end = np.minimum(first[..., 1], second[..., 1])
-    overlap = np.maximum(end - start, 0)
-    length = (first[..., 1] - first[..., 0]) + (second[..., 1] - second[..., 0])
-    return overlap / np.maximum(length - overlap, SMALLEST_UNION)
+def _merged(predictions: Rows, *, how: str) -> Rows:
+    """Predictions of body groups after the protocol's `body_predictions`."""
+    assert predictions.score is not None
+    if how == "none":
+        return predictions
+    if how == "max":
+        best = rank(predictions)
+        keys = np.column_stack([predictions.clip, predictions.label, predictions.segment])[best]
+        return predictions.take(np.sort(best[np.unique(keys, axis=0, return_index=True)[1]]))
+    suppress: Callable[..., Segments] = hard_nms if how == "nms" else soft_nms
+    clips, position = np.unique(predictions.clip, return_inverse=True)
+    merged: list[Segments] = []
+    for rows in table(position.reshape(-1), len(clips)):
+        clip = predictions.take(rows[rows >= 0])
+        assert clip.score is not None
+        record: Segments = {
+            "segments": torch.from_numpy(clip.segment),
+            "labels": torch.from_numpy(clip.label),
+            "scores": torch.from_numpy(clip.score),
+        }
+        merged.append(suppress(record, max_per_class=len(clip), max_per_clip=len(clip)))
+    result = Rows.of(merged)
+    return replace(result, clip=clips[result.clip]) if len(result) else predictions.take(np.zeros(0, np.int64))
 
 
 def _area(hits_QT: Flags, instances: int) -> Reals:

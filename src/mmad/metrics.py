@@ -10,9 +10,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from mmad.average_precision import TIOU_THRESHOLDS, DetectionReport, Rows, detection_map
-from mmad.errors import MmadError
-from mmad.segments import Segments, empty_segments
+from mmad.average_precision import MMAD, DetectionReport, Protocol, detection_map
+from mmad.matching import Rows
+from mmad.pairing import pair_up
+from mmad.segments import Segments
 from mmad.taxonomy import Taxonomy
 
 _RANK_BITS = 40
@@ -28,7 +29,7 @@ class DetectionMAP(Metric):
 
     Args:
         taxonomy: names of the classes and the body group of each.
-        thresholds: tIoU values.
+        protocol: how to count.
     """
 
     is_differentiable = False
@@ -39,10 +40,10 @@ class DetectionMAP(Metric):
     predictions: list[Tensor]
     truths: list[Tensor]
 
-    def __init__(self, taxonomy: Taxonomy, *, thresholds: Sequence[float] = TIOU_THRESHOLDS) -> None:
+    def __init__(self, taxonomy: Taxonomy, *, protocol: Protocol = MMAD) -> None:
         super().__init__()
         self.taxonomy = taxonomy
-        self.thresholds = tuple(thresholds)
+        self.protocol = protocol
         self._turn = 0
         # Rows are int64, real numbers as the bits of their float64: no rounding, and MPS has no float64.
         for name in _COLUMNS:
@@ -79,7 +80,7 @@ class DetectionMAP(Metric):
             _unpack(self._rows("predictions"), winners),
             _unpack(self._rows("truths"), winners),
             taxonomy=self.taxonomy,
-            thresholds=self.thresholds,
+            protocol=self.protocol,
         )
 
     def _pack(self, key: list[int], labels: Tensor, reals: Tensor) -> Tensor:
@@ -111,7 +112,7 @@ def evaluate_predictions(
     ground_truth: Mapping[str, Segments],
     *,
     taxonomy: Taxonomy,
-    thresholds: Sequence[float] = TIOU_THRESHOLDS,
+    protocol: Protocol = MMAD,
 ) -> DetectionReport:
     """Detection-mAP of predictions by clip, such as a file holds.
 
@@ -119,7 +120,7 @@ def evaluate_predictions(
         predictions: predictions of each clip in seconds, with scores; a clip that is missing here has none.
         ground_truth: ground truth of each clip in seconds.
         taxonomy: names of the classes and the body group of each.
-        thresholds: tIoU values.
+        protocol: how to count.
 
     Returns:
         The report of `detection_map`, in percent.
@@ -127,26 +128,12 @@ def evaluate_predictions(
     Raises:
         MmadError: predictions are for a clip that the ground truth does not know, or as in `detection_map`.
     """
-    unknown = [clip for clip in predictions if clip not in ground_truth]
-    if unknown:
-        raise MmadError(
-            f"predictions are for clip {unknown[0]!r}, which the ground truth lacks ({len(unknown)} of "
-            f"{len(predictions)} clips); evaluate against the split that was predicted"
-        )
-    missing = [clip for clip in ground_truth if clip not in predictions]
-    if missing:
-        warnings.warn(
-            f"{len(missing)} of {len(ground_truth)} clips have no predictions, the first is {missing[0]!r}; "
-            "their actions count as missed",
-            stacklevel=2,
-        )
-    metric = DetectionMAP(taxonomy, thresholds=thresholds)
-    metric.update(
-        [predictions.get(clip, empty_segments(scored=True)) for clip in ground_truth],
-        list(ground_truth.values()),
-        range(len(ground_truth)),
+    table, notes = pair_up(predictions, list(ground_truth))
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return detection_map(
+        Rows.of(list(table.values())), Rows.of(list(ground_truth.values())), taxonomy=taxonomy, protocol=protocol
     )
-    return metric.compute()
 
 
 def _rank() -> int:

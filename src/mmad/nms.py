@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torchvision.ops import batched_nms
 
 from mmad.segments import Segments, pairwise_tiou
 
@@ -108,6 +107,9 @@ def hard_nms(
     segments, labels, scores = detections["segments"].double(), detections["labels"], detections["scores"]
     if len(scores) == 0:
         return detections
+    # Imported here: it takes seconds, which evaluating a file of predictions shall not wait for.
+    from torchvision.ops import batched_nms
+
     # A segment is a box of height 1; float64, since torchvision tells classes apart by shifting their boxes.
     low, high = torch.zeros_like(segments[:, 0]), torch.ones_like(segments[:, 0])
     boxes_Q4 = torch.stack([segments[:, 0], low, segments[:, 1], high], dim=1)
