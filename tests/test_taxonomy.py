@@ -1,6 +1,8 @@
+"""The classes of MMA-52, and what follows from any list of classes."""
+
 from collections import Counter
 
-from mmad.taxonomy import MMA52
+from mmad.taxonomy import MMA52, Taxonomy
 
 
 def test_index_order_is_the_release_and_not_the_code() -> None:
@@ -19,3 +21,8 @@ def test_body_groups_are_ranges_of_the_index_and_letters_of_the_code() -> None:
 def test_names_and_codes_are_unique() -> None:
     assert len(set(MMA52.actions)) == len(set(MMA52.codes)) == 52
     assert MMA52.index_of["turning head"] == 8
+
+
+def test_one_body_group_is_flat() -> None:
+    assert not MMA52.flat
+    assert Taxonomy.from_rows((("1", "left", "all"), ("2", "right", "all"))).flat

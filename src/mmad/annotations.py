@@ -26,6 +26,29 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Truth:
+    """What predictions for a clip are judged by; no video or frame rate is needed.
+
+    Args:
+        id: name of the clip, unique in its split.
+        instances: the actions in it; may be empty.
+        duration: length of the clip in seconds, where that is known.
+        subject: the person shown, where that is known.
+        video: the video file, where there is one.
+    """
+
+    id: str
+    instances: tuple[Instance, ...]
+    duration: float | None = None
+    subject: str | None = None
+    video: Path | None = None
+
+    def segments(self) -> Segments:
+        """The instances as tensors; see `as_segments`."""
+        return as_segments(self.instances)
+
+
+@dataclass(frozen=True)
 class Clip:
     """One video and its annotation.
 
@@ -53,6 +76,10 @@ class Clip:
     def segments(self) -> Segments:
         """The instances as tensors; see `as_segments`."""
         return as_segments(self.instances)
+
+    def truth(self) -> Truth:
+        """What predictions for this clip are judged by."""
+        return Truth(self.id, self.instances, self.duration, self.subject, self.path)
 
 
 def as_segments(instances: Iterable[Instance]) -> Segments:

@@ -8,6 +8,9 @@ from functools import cached_property
 class Taxonomy:
     """What a label index means.
 
+    Every class has a body group. Data without a hierarchy has a single one for all, and results at body level then
+    say only how well segments are found whatever their class; see `flat`.
+
     Args:
         actions: name of each action class, in index order.
         codes: short code of each class, such as `B3`.
@@ -24,6 +27,11 @@ class Taxonomy:
     def index_of(self) -> dict[str, int]:
         """Class index of each action name."""
         return {name: index for index, name in enumerate(self.actions)}
+
+    @property
+    def flat(self) -> bool:
+        """Whether there is only one body group, so that the body level tells no classes apart."""
+        return len(self.bodies) == 1
 
     @classmethod
     def from_rows(cls, rows: tuple[tuple[str, str, str], ...]) -> "Taxonomy":

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmad.annotations import Clip, Instance
+from mmad.annotations import Clip, Instance, Truth
 from mmad.errors import MmadError
-from mmad.formats.activitynet import parse_json, parse_results, read_activitynet, read_instances
+from mmad.formats.activitynet import parse_json, parse_results, read_activitynet, read_truth
 from mmad.taxonomy import MMA52
 
 DATABASE = {
@@ -29,12 +29,62 @@ def written(folder: Path, document: object) -> Path:
     return path
 
 
-def test_instances_of_a_subset(tmp_path):
+def test_truth_of_a_subset(tmp_path):
     path = written(tmp_path, {"database": DATABASE, "taxonomy": {}, "version": ""})
-    expected = {"clip1": (Instance(0.5, 2.0, 9), Instance(1.0, 2.25, 8)), "clip3": ()}
+    expected = [
+        Truth("clip1", (Instance(0.5, 2.0, 9), Instance(1.0, 2.25, 8)), duration=10.0),
+        Truth("clip3", (), duration=5.0),
+    ]
     for subset in ("validation", "val", "Validation"):
-        assert read_instances(path, taxonomy=MMA52, subset=subset) == expected
-    assert list(read_instances(path, taxonomy=MMA52)) == ["clip1", "clip2", "clip3"]
+        assert read_truth(path, taxonomy=MMA52, subset=subset) == expected
+    assert [truth.id for truth in read_truth(path, taxonomy=MMA52)] == ["clip1", "clip2", "clip3"]
+
+
+def test_blemishes_of_other_data_sets(tmp_path):
+    """Annotations missing or null, rows twice, keys we do not know, and ends beyond the video."""
+    row = {"segment": [1, 12], "label": "nodding", "label_id": 3}
+    database = {
+        "video_validation_0000051": {"subset": "validation", "annotations": [row, row], "fps": 30, "duration": 10},
+        "v_a": {"subset": "validation", "annotations": None, "url": "x", "duration": None},
+        "v_b": {},
+    }
+    first, second, third = read_truth(written(tmp_path, {"database": database}), taxonomy=MMA52)
+    assert first == Truth("video_validation_0000051", (Instance(1, 12, 9),) * 2, duration=10)
+    assert (second, third) == (Truth("v_a", ()), Truth("v_b", ()))
+
+
+def test_labels_to_leave_out_need_not_be_classes(tmp_path):
+    rows = [
+        {"segment": [3, 1], "label": "Ambiguous"},  # not even its times are looked at
+        {"segment": [0, 1], "label": "nodding"},
+        {"segment": [0, 1], "label": 8},
+    ]
+    path = written(tmp_path, {"database": {"a": {"annotations": rows}, "b": {"annotations": rows[:1]}}})
+    with pytest.raises(MmadError, match=r"clip 'a': segment \[3, 1\]"):
+        read_truth(path, taxonomy=MMA52)
+    truths = read_truth(path, taxonomy=MMA52, ignore_labels=["Ambiguous"])
+    assert truths == [Truth("a", (Instance(0, 1, 9), Instance(0, 1, 8))), Truth("b", ())]
+    # A class that the file names by its index is left out by its name too.
+    assert read_truth(path, taxonomy=MMA52, ignore_labels=["Ambiguous", "turning head"])[0].instances == (
+        Instance(0, 1, 9),
+    )
+
+
+def test_subject_is_the_files_word_or_else_the_beginning_of_the_id(tmp_path):
+    entries = {"007_01_0001_A": {}, "007_01_0002_A": {"subject": 12}, "b": {"subject": "P3"}, "c": {"subject": ""}}
+    path = written(tmp_path, {"database": entries})
+    assert [truth.subject for truth in read_truth(path, taxonomy=MMA52)] == ["7", "12", "P3", None]
+    with pytest.raises(MmadError, match=r"clip 'a': subject is \[1\], expected a name or a number"):
+        read_truth(written(tmp_path, {"database": {"a": {"subject": [1]}}}), taxonomy=MMA52)
+
+
+@pytest.mark.parametrize(
+    ("duration", "message"),
+    [(0, "clip 'a': duration is 0 s, expected more than 0"), ("long", "clip 'a': duration is 'long', expected a")],
+)
+def test_durations_that_cannot_be_right(tmp_path, duration, message):
+    with pytest.raises(MmadError, match=message):
+        read_truth(written(tmp_path, {"database": {"a": {"duration": duration}}}), taxonomy=MMA52)
 
 
 def test_clips_with_videos(tmp_path):
@@ -77,7 +127,7 @@ def test_clips_need_frames_and_duration(tmp_path, entry, message):
 )
 def test_other_layouts(tmp_path, document, message):
     with pytest.raises(MmadError, match=message):
-        read_instances(written(tmp_path, document), taxonomy=MMA52, subset="testing")
+        read_truth(written(tmp_path, document), taxonomy=MMA52, subset="testing")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +150,7 @@ def test_other_layouts(tmp_path, document, message):
 def test_instances_that_cannot_be_right(tmp_path, annotations, message):
     path = written(tmp_path, {"database": {"a": {"annotations": annotations}}})
     with pytest.raises(MmadError, match=message):
-        read_instances(path, taxonomy=MMA52)
+        read_truth(path, taxonomy=MMA52)
 
 
 def test_results():

@@ -4,10 +4,13 @@ import io
 import zipfile
 
 import pytest
+import torch
 
 from mmad.errors import MmadError
-from mmad.formats.challenge import parse_challenge, unzip_challenge
-from mmad.taxonomy import MMA52
+from mmad.formats.challenge import parse_challenge, unzip_challenge, write_submission
+from mmad.formats.predictions import read_predictions
+from mmad.segments import Segments, empty_segments
+from mmad.taxonomy import MMA52, Taxonomy
 
 HEADER = ",video_id,t_start,t_end,class,score\n"
 
@@ -79,3 +82,99 @@ def test_zip():
 def test_faulty_zip(content, message):
     with pytest.raises(MmadError, match=message):
         unzip_challenge(content, source="x.zip")
+
+
+def found(*rows: tuple[float, float, int, float], dtype: torch.dtype = torch.float64) -> Segments:
+    """Predictions from (start, end, class, score)."""
+    return {
+        "segments": torch.tensor([row[:2] for row in rows], dtype=dtype).reshape(-1, 2),
+        "labels": torch.tensor([row[2] for row in rows], dtype=torch.long),
+        "scores": torch.tensor([row[3] for row in rows], dtype=dtype),
+    }
+
+
+GOOD = {
+    "val0001": found((1 / 3, 2.7, 51, 1e-7), (2.0, 2.0, 0, 1.0)),
+    "val0000": found((0.1, 0.7, 9, 0.3), dtype=torch.float32),
+}
+
+
+def test_submission_round_trip_keeps_every_bit(tmp_path):
+    path = tmp_path / "new" / "submission.zip"
+    write_submission(path, GOOD, taxonomy=MMA52)
+    read = read_predictions(path, taxonomy=MMA52)
+    assert list(read) == list(GOOD)
+    for clip, rows in GOOD.items():
+        assert torch.equal(read[clip]["segments"], rows["segments"].double())
+        assert torch.equal(read[clip]["labels"], rows["labels"])
+        assert torch.equal(read[clip]["scores"], rows["scores"].double())
+    assert [file.name for file in path.parent.iterdir()] == ["submission.zip"]
+
+
+def test_submission_is_what_the_challenge_takes(tmp_path):
+    write_submission(tmp_path / "a.zip", {"test0007": found((0.5, 2, 9, 0.25), (1, 2, 8, 0.5))}, taxonomy=MMA52)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.namelist() == ["prediction.csv"]
+        text = archive.read("prediction.csv").decode()
+    assert text == HEADER + "0,test0007,0.5,2.0,9,0.25\n1,test0007,1.0,2.0,8,0.5\n"
+
+
+def test_equal_predictions_give_equal_files(tmp_path, monkeypatch):
+    write_submission(tmp_path / "a.zip", GOOD, taxonomy=MMA52)
+    monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
+    write_submission(tmp_path / "b.zip", GOOD, taxonomy=MMA52)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("predictions", "message"),
+    [
+        ({}, r"there is no prediction to write to .*a\.zip"),
+        ({"val0000": empty_segments(scored=True)}, "there is no prediction"),
+        ({"val0000.mp4": GOOD["val0000"]}, r"clip id 'val0000\.mp4' is a file name or a path, .* such as val0000"),
+        ({"val/0000": GOOD["val0000"]}, "clip id 'val/0000' is a file name or a path"),
+        ({"val\\0000": GOOD["val0000"]}, "is a file name or a path"),
+        ({"": GOOD["val0000"]}, "clip id '' is a file name or a path"),
+        ({"val0000": found((0, 1, 9, float("nan")))}, "clip 'val0000' hold a time or score that is not finite"),
+        ({"val0000": found((0, float("inf"), 9, 0.5))}, "not finite"),
+        (
+            {"val0000": found((0, 1, 9, 0.5), (0, 1, 8, 1.5))},
+            r"clip 'val0000' has a score outside 0 to 1: class 8, \[0, 1\] s, score 1.5; map",
+        ),
+        ({"val0000": found((0, 1, 9, -0.1))}, "a score outside 0 to 1"),
+        ({"val0000": found((2, 1, 9, 0.5))}, r"a segment that ends before it starts: class 9, \[2, 1\] s"),
+        ({"val0000": found((0, 1, 52, 0.5))}, "a class outside 0 to 51: class 52"),
+    ],
+)
+def test_submissions_that_are_refused_leave_the_old_file(tmp_path, predictions, message):
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"old")
+    with pytest.raises(MmadError, match=message):
+        write_submission(path, predictions, taxonomy=MMA52)
+    assert path.read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_other_classes_are_refused(tmp_path):
+    taxonomy = Taxonomy.from_rows((("1", "left", "arm"), ("2", "right", "arm")))
+    with pytest.raises(MmadError, match=r"52 classes of MMA-52, these predictions have 2 classes .* 'left'"):
+        write_submission(tmp_path / "a.zip", {"val0000": found((0, 1, 1, 0.5))}, taxonomy=taxonomy)
+
+
+def test_unusual_ids_are_written_with_a_warning(tmp_path):
+    predictions = {"val0000": GOOD["val0000"], "901_01_0001_(1).": found((0, 1, 9, 0.5))}
+    with pytest.warns(
+        UserWarning, match=r"1 of 2 clip ids are not like val0000 .* '901_01_0001_\(1\)\.'; the"
+    ) as caught:
+        write_submission(tmp_path / "a.zip", predictions, taxonomy=MMA52)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert list(read_predictions(tmp_path / "a.zip", taxonomy=MMA52)) == list(predictions)
+
+
+def test_clips_without_a_row_are_counted(tmp_path):
+    predictions = {**GOOD, "val0003": empty_segments(scored=True)}
+    clips = ["val0000", "val0001", "val0002", "val0003"]
+    with pytest.warns(UserWarning, match="2 of 4 clips have no prediction, the first is 'val0002'"):
+        write_submission(tmp_path / "a.zip", predictions, taxonomy=MMA52, clips=clips)
+    write_submission(tmp_path / "a.zip", GOOD, taxonomy=MMA52, clips=clips[:2])

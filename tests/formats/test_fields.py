@@ -3,7 +3,7 @@
 import pytest
 
 from mmad.errors import MmadError
-from mmad.formats.fields import label_index, real_number, whole_number
+from mmad.formats.fields import is_ignored, label_index, real_number, whole_number
 from mmad.taxonomy import MMA52
 
 
@@ -35,6 +35,23 @@ def test_no_number(value):
         real_number(value, what="score", where="here")
     with pytest.raises(MmadError, match=r"here: frame is .*, expected a whole number; correct or remove"):
         whole_number(value, what="frame", where="here")
+
+
+@pytest.mark.parametrize(
+    ("value", "ignored", "expected"),
+    [
+        ("Ambiguous", ["Ambiguous"], True),
+        (" Ambiguous ", ["Ambiguous"], True),
+        ("ambiguous", ["Ambiguous"], False),
+        (9, ["nodding"], True),
+        ("9.0", ["nodding"], True),
+        (8, ["nodding"], False),
+        (None, ["nodding"], False),
+        (9, [], False),
+    ],
+)
+def test_labels_to_leave_out(value, ignored, expected):
+    assert is_ignored(value, ignored=ignored, taxonomy=MMA52) is expected
 
 
 def test_numbers():

@@ -81,7 +81,7 @@ def test_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("mmad.formats.predictions.os.replace", full)
+    monkeypatch.setattr("mmad.formats.whole_file.os.replace", full)
     with pytest.raises(OSError, match="no space"):
         write_predictions(tmp_path / "predictions.json", PREDICTIONS, taxonomy=MMA52)
     assert not list(tmp_path.iterdir())

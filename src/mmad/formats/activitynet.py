@@ -1,14 +1,15 @@
 """JSON files in ActivityNet's layout, which OpenTAD shares: ground truth and results."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmad.annotations import Clip, Instance
+from mmad.annotations import Clip, Instance, Truth
 from mmad.errors import MmadError
 from mmad.formats.detections import Detection, by_clip
-from mmad.formats.fields import label_index, real_number, whole_number
+from mmad.formats.fields import is_ignored, label_index, real_number, whole_number
+from mmad.formats.mma52 import subject_of
 from mmad.formats.table import read_text
 from mmad.formats.videos import find_videos, subfolders
 from mmad.segments import Segments
@@ -35,12 +36,12 @@ def read_activitynet(path: Path, *, videos: Path, taxonomy: Taxonomy, subset: st
         path: the JSON file.
         videos: folder with `<id>.mp4`, or one folder deeper.
         taxonomy: the classes.
-        subset: as in `read_instances`.
+        subset: as in `read_truth`.
 
     Raises:
-        MmadError: a video, a frame number or a duration is missing, or as in `read_instances`.
+        MmadError: a video, a frame number or a duration is missing, or as in `read_truth`.
     """
-    database = _database(path, subset=subset)
+    database = _subset(path, subset=subset)
     paths = find_videos(database, ([Path(videos)], subfolders(Path(videos))))
     absent = [clip for clip in database if clip not in paths]
     if absent:
@@ -56,27 +57,45 @@ def read_activitynet(path: Path, *, videos: Path, taxonomy: Taxonomy, subset: st
         if frames <= 0 or duration <= 0:
             raise MmadError(f"{where}: {frames} frames in {duration:g} s, expected more than 0; correct both")
         instances = _instances(entry, taxonomy=taxonomy, where=where)
-        clips.append(Clip(clip, paths[clip], None, frames / duration, frames, instances))
+        subject = _subject(entry, clip=clip, where=where)
+        clips.append(Clip(clip, paths[clip], subject, frames / duration, frames, instances))
     return clips
 
 
-def read_instances(path: Path, *, taxonomy: Taxonomy, subset: str | None = None) -> dict[str, tuple[Instance, ...]]:
-    """The instances of each clip of a ground-truth file, without need of videos or frame rates.
+def read_truth(
+    path: Path,
+    *,
+    taxonomy: Taxonomy,
+    subset: str | None = None,
+    ignore_labels: Collection[str] = (),
+) -> list[Truth]:
+    """The clips of a ground-truth file, without need of videos, frame rates or durations.
+
+    The subject is the entry's `subject`, or else what an id such as `001_01_0001_A` begins with. Instances that
+    repeat others or reach beyond the duration stay.
 
     Args:
         path: the JSON file.
         taxonomy: the classes.
         subset: `training`, `validation`, `testing` or however the file calls them; a beginning is enough, so
             `val` is `validation`. None takes all.
+        ignore_labels: labels whose instances are left out, such as `Ambiguous` of THUMOS14; their clips stay.
 
     Raises:
         MmadError: the file is missing or has another layout, the subset is unknown, or an instance cannot be
             right.
     """
-    return {
-        clip: _instances(entry, taxonomy=taxonomy, where=f"{path}, clip {clip!r}")
-        for clip, entry in _database(path, subset=subset).items()
-    }
+    truths = []
+    for clip, entry in _subset(path, subset=subset).items():
+        where = f"{path}, clip {clip!r}"
+        instances = _instances(entry, taxonomy=taxonomy, where=where, ignored=ignore_labels)
+        duration = None
+        if entry.get("duration") is not None:
+            duration = real_number(entry["duration"], what="duration", where=where)
+            if duration <= 0:
+                raise MmadError(f"{where}: duration is {duration:g} s, expected more than 0; correct or remove it")
+        truths.append(Truth(clip, instances, duration, _subject(entry, clip=clip, where=where)))
+    return truths
 
 
 def parse_results(document: Mapping[str, Any], *, taxonomy: Taxonomy, source: str) -> dict[str, Segments]:
@@ -97,16 +116,41 @@ def parse_results(document: Mapping[str, Any], *, taxonomy: Taxonomy, source: st
     return by_clip(_detections(results, taxonomy=taxonomy, source=source), source=source, clips=results)
 
 
-def _database(path: Path, *, subset: str | None) -> dict[str, dict[str, Any]]:
-    """The entries of a subset."""
-    document = parse_json(read_text(path), source=str(path))
+def database_of(document: Mapping[str, Any], *, source: str) -> dict[str, dict[str, Any]]:
+    """The entries of a ground-truth object, by clip, over all subsets.
+
+    Args:
+        document: the parsed JSON.
+        source: name of the file, for errors.
+
+    Raises:
+        MmadError: there is no database, or it is none.
+    """
     if "database" not in document:
         kind = "this is predictions" if "results" in document else f"keys are {', '.join(document) or 'none'}"
-        raise MmadError(f"{path} has no 'database' ({kind}); give a file of ground truth")
-    entries = {
-        clip: _object(entry, where=f"{path}, clip {clip!r}")
-        for clip, entry in _object(document["database"], where=f"{path}, 'database'").items()
+        raise MmadError(f"{source} has no 'database' ({kind}); give a file of ground truth")
+    return {
+        clip: _object(entry, where=f"{source}, clip {clip!r}")
+        for clip, entry in _object(document["database"], where=f"{source}, 'database'").items()
     }
+
+
+def annotations_of(entry: Mapping[str, Any], *, where: str) -> list[dict[str, Any]]:
+    """The annotations of an entry of the database; none if it does not mention them.
+
+    Args:
+        entry: what the database says of one clip.
+        where: file and clip, for errors.
+
+    Raises:
+        MmadError: they are no list of objects.
+    """
+    return [] if entry.get("annotations") is None else _list(entry["annotations"], where=where)
+
+
+def _subset(path: Path, *, subset: str | None) -> dict[str, dict[str, Any]]:
+    """The entries of a subset."""
+    entries = database_of(parse_json(read_text(path), source=str(path)), source=str(path))
     if subset is None:
         return entries
     chosen = {
@@ -120,14 +164,27 @@ def _database(path: Path, *, subset: str | None) -> dict[str, dict[str, Any]]:
     return chosen
 
 
-def _instances(entry: Mapping[str, Any], *, taxonomy: Taxonomy, where: str) -> tuple[Instance, ...]:
+def _instances(
+    entry: Mapping[str, Any], *, taxonomy: Taxonomy, where: str, ignored: Collection[str] = ()
+) -> tuple[Instance, ...]:
     instances = []
-    for row in _list(entry.get("annotations", []), where=where):
+    for row in annotations_of(entry, where=where):
+        if is_ignored(row.get("label"), ignored=ignored, taxonomy=taxonomy):
+            continue
         start, end = _segment(row, where=where)
         if start < 0 or start >= end:
             raise MmadError(f"{where}: segment [{start:g}, {end:g}], expected 0 <= start < end; correct it")
         instances.append(Instance(start, end, label_index(row.get("label"), taxonomy=taxonomy, where=where)))
     return tuple(instances)
+
+
+def _subject(entry: Mapping[str, Any], *, clip: str, where: str) -> str | None:
+    subject = entry.get("subject")
+    if subject is None or subject == "":
+        return subject_of(clip)
+    if isinstance(subject, bool) or not isinstance(subject, str | int):
+        raise MmadError(f"{where}: subject is {subject!r}, expected a name or a number; correct or remove it")
+    return str(subject)
 
 
 def _detections(results: Mapping[str, Any], *, taxonomy: Taxonomy, source: str) -> Iterator[Detection]:

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from collections.abc import Collection
 
 from mmad.errors import MmadError
 from mmad.taxonomy import Taxonomy
@@ -73,6 +74,24 @@ def label_index(value: object, *, taxonomy: Taxonomy, where: str) -> int:
             "correct the row or use the taxonomy of this data"
         )
     return int(number)
+
+
+def is_ignored(value: object, *, ignored: Collection[str], taxonomy: Taxonomy) -> bool:
+    """Whether a label is one of those to leave out, be it written by name or by index.
+
+    Args:
+        value: the label as `label_index` takes it; it need not be in the taxonomy.
+        ignored: names to leave out, exactly as the file or the taxonomy writes them.
+        taxonomy: the classes.
+    """
+    if not ignored:
+        return False
+    if str(value).strip() in ignored:
+        return True
+    try:
+        return taxonomy.actions[label_index(value, taxonomy=taxonomy, where="")] in ignored
+    except MmadError:
+        return False
 
 
 def nearest(word: str, known: tuple[str, ...] | list[str]) -> str:

@@ -6,13 +6,13 @@ ids such as `train0000` and the column `fps`. Its test file holds placeholders i
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmad.annotations import Clip, Instance
 from mmad.errors import MmadError
-from mmad.formats.fields import label_index, real_number, whole_number
+from mmad.formats.fields import is_ignored, label_index, real_number, whole_number
 from mmad.formats.table import read_text, table_rows
 from mmad.formats.videos import find_videos, subfolders
 from mmad.taxonomy import MMA52, Taxonomy
@@ -98,11 +98,17 @@ def read_mma52(
         rate = fps(path) if known.fps is None and callable(fps) else known.fps or fps
         rate = _checked_fps(rate, source=source, clip=clip)  # type: ignore[arg-type]
         instances = known.instances(rate, end_inclusive=end_inclusive)
-        clips.append(Clip(clip, path, _subject(clip), rate, known.frames, instances))
+        clips.append(Clip(clip, path, subject_of(clip), rate, known.frames, instances))
     return clips
 
 
-def read_annotation_csv(path: Path, *, taxonomy: Taxonomy, end_inclusive: bool = False) -> dict[str, AnnotatedClip]:
+def read_annotation_csv(
+    path: Path,
+    *,
+    taxonomy: Taxonomy,
+    end_inclusive: bool = False,
+    ignore_labels: Collection[str] = (),
+) -> dict[str, AnnotatedClip]:
     """What an annotation file of either release says of each clip, in frames.
 
     Placeholders of the test file (every clip one row from frame 0 to 20) are dropped with a warning.
@@ -112,6 +118,7 @@ def read_annotation_csv(path: Path, *, taxonomy: Taxonomy, end_inclusive: bool =
         taxonomy: the classes.
         end_inclusive: whether the end frame belongs to the action; it must then be less than the number of
             frames.
+        ignore_labels: names of classes whose rows are left out; their clips stay.
 
     Raises:
         MmadError: the file or a column is missing, or a row cannot be right.
@@ -120,7 +127,14 @@ def read_annotation_csv(path: Path, *, taxonomy: Taxonomy, end_inclusive: bool =
     faults: list[str] = []
     for line, row in table_rows(read_text(path), columns=_COLUMNS, source=str(path)):
         try:
-            _add_row(clips, row, where=f"{path}, line {line}", taxonomy=taxonomy, end_inclusive=end_inclusive)
+            _add_row(
+                clips,
+                row,
+                where=f"{path}, line {line}",
+                taxonomy=taxonomy,
+                end_inclusive=end_inclusive,
+                ignored=ignore_labels,
+            )
         except MmadError as fault:
             faults.append(str(fault))
     if faults:
@@ -141,12 +155,14 @@ def _add_row(
     where: str,
     taxonomy: Taxonomy,
     end_inclusive: bool,
+    ignored: Collection[str],
 ) -> None:
     """Adds one row to its clip; raises MmadError if it cannot be right."""
     start, end, frames = (
         whole_number(row[name], what=name, where=where) for name in ("start_frame", "end_frame", "total_frames")
     )
-    label = label_index(row["class"], taxonomy=taxonomy, where=where)
+    wanted = not is_ignored(row["class"], ignored=ignored, taxonomy=taxonomy)
+    label = label_index(row["class"], taxonomy=taxonomy, where=where) if wanted else None
     fps = real_number(row["fps"], what="fps", where=where) if "fps" in row else None
     clip = clips.setdefault(row["video_id"], AnnotatedClip(frames, fps))
     if fps is not None and fps <= 0:
@@ -163,7 +179,8 @@ def _add_row(
         raise MmadError(
             f"{where}: {name} of clip {row['video_id']!r} is {here}, an earlier row says {before}; make its rows agree"
         )
-    clip.rows.append((start, end, label))
+    if label is not None:
+        clip.rows.append((start, end, label))
 
 
 def _annotation_file(root: Path, split: str) -> Path:
@@ -191,7 +208,11 @@ def _checked_fps(fps: float | None, *, source: Path, clip: str) -> float:
     return float(fps)
 
 
-def _subject(clip: str) -> str | None:
-    """The subject that an id begins with; widths vary, so `07` and `007` are the same."""
+def subject_of(clip: str) -> str | None:
+    """The subject that an id begins with, None where it does not; widths vary, so `07` and `007` are the same.
+
+    >>> subject_of("007_01_0001_A"), subject_of("val0000")
+    ('7', None)
+    """
     match = _WITH_SUBJECT.match(clip)
     return str(int(match[1])) if match else None

@@ -1,7 +1,6 @@
 """Files of predictions: ours, in ActivityNet's results layout, and the others that can be evaluated."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from mmad.errors import MmadError
 from mmad.formats.activitynet import parse_json, parse_results
 from mmad.formats.challenge import parse_challenge, unzip_challenge
 from mmad.formats.table import decode
+from mmad.formats.whole_file import write_whole
 from mmad.segments import Segments
 from mmad.taxonomy import Taxonomy
 
@@ -42,13 +42,7 @@ def write_predictions(path: Path, predictions: Mapping[str, Segments], *, taxono
         raise MmadError(
             f"predictions for {path} hold a time or score that is not finite; look for a diverged training"
         ) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, text.encode())
 
 
 def read_predictions(path: Path, *, taxonomy: Taxonomy) -> dict[str, Segments]:
