@@ -1,11 +1,11 @@
-"""`mmad-eval`: Detection-mAP of a checkpoint on its data, or of a predictions file."""
+"""`mmad-eval`: Detection-mAP and error analysis of a checkpoint on its data, or of a predictions file."""
 
 import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from mmad.cli.entry import run
+from mmad.cli.entry import plain, run
 from mmad.errors import MmadError
 
 
@@ -35,10 +35,13 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from mmad.cli.build import detector_of, read_checkpoint
+    from mmad.formats.predictions import read_predictions
     from mmad.lit.module import DetectionModule
 
     quiet()
+    reporting = instantiate(cfg.report, _convert_="all")
     detector, taxonomy, trained = detector_of(read_checkpoint(Path(cfg.checkpoint)), weights=cfg.weights)
+    others = None if cfg.against is None else read_predictions(Path(cfg.against), taxonomy=taxonomy)
     settings = trained.data
     for name in ("batch_size", "workers"):
         if cfg[name] is not None:
@@ -49,24 +52,94 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
         settings.root, settings.make = cfg.root, None
     data = instantiate(settings, _convert_="all")
     data.check(data.evaluate_split)
-    module = DetectionModule(detector, taxonomy=taxonomy, seed=trained.seed)
+    module = DetectionModule(detector, taxonomy=taxonomy, seed=trained.seed, protocol=reporting.protocol)
     trainer = instantiate(cfg.trainer, enable_progress_bar=sys.stderr.isatty())
     trainer.test(module, data, verbose=False)
     if trainer.is_global_zero:
-        finish(module, data, Path(cfg.output))
+        finish(
+            module,
+            data,
+            Path(cfg.output),
+            reporting=reporting,
+            loggers=_loggers(cfg),
+            others=others,
+            names=(Path(cfg.checkpoint).name, Path(cfg.against or "").name),
+            submission=cfg.submission,
+        )
 
 
 def evaluate_predictions_file(cfg: DictConfig) -> None:
     """Compares a predictions file with an annotation file; no video and no model is needed."""
-    from mmad.cli.train import conclude
+    from hydra.utils import instantiate
+
+    from mmad.cli.train import conclude, shown
+    from mmad.formats.challenge import write_submission
     from mmad.formats.ground_truth import read_ground_truth
+    from mmad.formats.labels import read_taxonomy
     from mmad.formats.predictions import read_predictions
-    from mmad.metrics import evaluate_predictions
-    from mmad.report import write_metrics
     from mmad.taxonomy import MMA52
 
+    if cfg.annotations is None and (cfg.submission is None or cfg.against is not None):
+        raise MmadError(
+            f"predictions={cfg.predictions} needs annotations=FILE, a released CSV or an ActivityNet JSON; without, "
+            f"only submission=FILE.zip can be written."
+        )
+    ignored = list(cfg.ignore_labels)
+    taxonomy = MMA52 if cfg.labels is None else read_taxonomy(Path(cfg.labels), ignore_labels=ignored)
     if cfg.annotations is None:
-        raise MmadError(f"predictions={cfg.predictions} needs annotations=FILE, a released CSV or an ActivityNet JSON.")
-    truth = read_ground_truth(Path(cfg.annotations), taxonomy=MMA52, subset=cfg.subset, fps=cfg.fps)
-    report = evaluate_predictions(read_predictions(Path(cfg.predictions), taxonomy=MMA52), truth, taxonomy=MMA52)
-    conclude(report, paths=[write_metrics(Path(cfg.output), report)], on=f"{len(truth)} clips")
+        write_submission(
+            Path(cfg.submission), read_predictions(Path(cfg.predictions), taxonomy=taxonomy), taxonomy=taxonomy
+        )
+        print(f"\n  {shown(Path(cfg.submission))}")
+        return
+    reporting = instantiate(cfg.report, _convert_="all")
+    truth = read_ground_truth(
+        Path(cfg.annotations),
+        taxonomy=taxonomy,
+        subset=cfg.subset,
+        fps=cfg.fps,
+        ignore_labels=ignored,
+        videos=None if cfg.videos is None else Path(cfg.videos),
+    )
+    predictions = read_predictions(Path(cfg.predictions), taxonomy=taxonomy)
+    others = None if cfg.against is None else read_predictions(Path(cfg.against), taxonomy=taxonomy)
+    written = []
+    if cfg.submission is not None:
+        write_submission(Path(cfg.submission), predictions, taxonomy=taxonomy, clips=[clip.id for clip in truth])
+        written.append(Path(cfg.submission))
+    from mmad.report import evaluate as judge
+
+    evaluation = judge(
+        predictions,
+        truth,
+        taxonomy=taxonomy,
+        reporting=reporting,
+        names=_names(cfg.predictions, cfg.against or ""),
+        others=others,
+        unknown=cfg.unknown_clips,
+    )
+    conclude(
+        evaluation,
+        folder=Path(cfg.output),
+        title=f"{Path(cfg.predictions).name} on {Path(cfg.annotations).name}",
+        on=f"{len(truth)} clips",
+        paths=written,
+        loggers=_loggers(cfg),
+    )
+
+
+def _names(first: str, second: str) -> tuple[str, str]:
+    """File names, with as much of their folders as tells them apart."""
+    a, b = Path(first), Path(second)
+    return (a.name, b.name) if a.name != b.name else (str(a), str(b))
+
+
+def _loggers(cfg: DictConfig) -> list:
+    """The configured loggers, W&B told of the configuration."""
+    from hydra.utils import instantiate
+
+    from mmad.lit.loggers import describe
+
+    loggers = list(instantiate(cfg.logger).values())
+    describe(loggers, plain(cfg))
+    return loggers

@@ -5,7 +5,8 @@ import logging
 import shlex
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,13 @@ from mmad.cli.entry import output_dir, plain, run, stop
 from mmad.errors import MmadError
 
 if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
     from torch import nn
 
-    from mmad.average_precision import DetectionReport
     from mmad.lit.datamodule import MMA52DataModule
     from mmad.lit.module import DetectionModule
+    from mmad.report import Evaluation, Reporting
+    from mmad.segments import Segments
 
 RUNS = Path("runs/train")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -111,6 +114,7 @@ def train(cfg: DictConfig) -> None:
     from mmad.lit.loggers import finish as finish_logging
     from mmad.lit.module import DetectionModule
 
+    reporting = instantiate(cfg.report, _convert_="all")
     detector = build_detector(cfg, taxonomy=data.taxonomy)
     data.check_training()
     told = recipe(cfg, detector, taxonomy=data.taxonomy)
@@ -122,6 +126,7 @@ def train(cfg: DictConfig) -> None:
         optimizer=instantiate(cfg.optimizer),
         scheduler=instantiate(cfg.scheduler),
         seed=cfg.seed,
+        protocol=reporting.protocol,
     )
     best = ModelCheckpoint(
         folder / "checkpoints",
@@ -153,11 +158,12 @@ def train(cfg: DictConfig) -> None:
         chosen = Path(best.best_model_path or last.best_model_path)
         load_trained(detector, read_checkpoint(chosen), weights=cfg.backbone.weights)
         trainer.test(module, data, verbose=False)
+        if trainer.is_global_zero:
+            written = [chosen, folder / "metrics.csv"]
+            finish(module, data, folder, reporting=reporting, loggers=trainer.loggers, written=written)
+            print(f"\nNext: open {shown(folder / 'report.html')}, or mmad-eval checkpoint={shown(chosen)}")
     finally:
         finish_logging(trainer.loggers)
-    if trainer.is_global_zero:
-        finish(module, data, folder, others=[chosen, folder / "metrics.csv"])
-        print(f"\nNext: mmad-eval checkpoint={shown(chosen)}")
 
 
 def begin(cfg: DictConfig) -> "tuple[Path, MMA52DataModule]":
@@ -184,26 +190,70 @@ def introduce(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
     print(f"{shown(folder)}: training {trained:,} of {total:,} parameters")
 
 
-def finish(module: "DetectionModule", data: "MMA52DataModule", folder: Path, *, others: Sequence[Path] = ()) -> None:
-    """Writes what an evaluation found and says so; `others` are files written before."""
-    from mmad.report import write_outcome
+def finish(
+    module: "DetectionModule",
+    data: "MMA52DataModule",
+    folder: Path,
+    *,
+    reporting: "Reporting",
+    loggers: "Sequence[Logger]",
+    written: Sequence[Path] = (),
+    others: "Mapping[str, Segments] | None" = None,
+    names: tuple[str, str] = ("this run", "others"),
+    submission: str | None = None,
+) -> None:
+    """Writes what an evaluation found and says so, after the files `written` before; `others` are compared with it."""
+    from mmad.formats.challenge import write_submission
+    from mmad.report import evaluate, write_predictions_and_timeline
 
-    paths = write_outcome(
-        folder,
-        report=module.report,
-        clips=data.evaluated,
-        detections=module.detections,
+    clips = data.evaluated
+    found = {clips[index].id: detections for index, detections in sorted(module.detections.items())}
+    paths = [*written]
+    paths += write_predictions_and_timeline(folder, clips=clips, detections=module.detections, taxonomy=data.taxonomy)
+    if submission is not None:
+        write_submission(Path(submission), found, taxonomy=data.taxonomy, clips=[clip.id for clip in clips])
+        paths.append(Path(submission))
+    on = f"{data.evaluate_split}, {len(clips)} clips"
+    if module.report is None:
+        print(f"\nNo ground truth, so no Detection-mAP ({on})\n")
+        for path in paths:
+            print(f"  {shown(path)}")
+        return
+    evaluation = evaluate(
+        found,
+        [clip.truth() for clip in clips],
         taxonomy=data.taxonomy,
+        reporting=reporting,
+        names=names,
+        others=others,
     )
-    conclude(module.report, paths=[*others, *paths], on=f"{data.evaluate_split}, {len(data.evaluated)} clips")
+    conclude(evaluation, folder=folder, title=f"{folder.resolve().name} on {on}", on=on, paths=paths, loggers=loggers)
 
 
-def conclude(report: "DetectionReport | None", *, paths: Sequence[Path], on: str) -> None:
-    """Prints the table and the files written."""
-    from mmad.report import table
+def conclude(
+    evaluation: "Evaluation",
+    *,
+    folder: Path,
+    title: str,
+    on: str,
+    paths: Sequence[Path],
+    loggers: "Sequence[Logger]",
+) -> None:
+    """Writes the report, sends it to W&B where that is configured, and prints the table and the files written."""
+    from mmad.cli.build import versions
+    from mmad.lit.loggers import finish as finish_logging
+    from mmad.lit.loggers import log_report
+    from mmad.report import summary, write_report
 
-    print(f"\n{table(report)}   ({on})\n" if report else f"\nNo ground truth, so no Detection-mAP ({on})\n")
-    for path in paths:
+    about = {"command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), **versions()}
+    about["date"] = f"{datetime.now():%Y-%m-%d %H:%M}"
+    written = write_report(folder, evaluation, title=title, about=about)
+    try:
+        log_report(loggers, evaluation.numbers, evaluation.tables(), folder / "figures")
+    finally:
+        finish_logging(loggers)
+    print(f"\n{summary(evaluation.numbers, evaluation.diagnosis, on=on)}\n")
+    for path in [*paths, *written]:
         print(f"  {shown(path)}")
 
 

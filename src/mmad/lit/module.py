@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from mmad.average_precision import DetectionReport
+from mmad.average_precision import MMAD, DetectionReport, Protocol
 from mmad.data.clips import Batch
 from mmad.detector import Detector
 from mmad.errors import MmadError
@@ -27,6 +27,7 @@ class DetectionModule(L.LightningModule):
         seed: with the step, seeds dropout and drop path.
         optimizer: called with the backbone and the head; evaluation needs none.
         scheduler: called with the optimiser and `steps`, the optimiser steps of the run; evaluation needs none.
+        protocol: how Detection-mAP is counted.
     """
 
     def __init__(
@@ -37,11 +38,12 @@ class DetectionModule(L.LightningModule):
         seed: int,
         optimizer: Callable[[nn.Module, nn.Module], Optimizer] | None = None,
         scheduler: Callable[..., LRScheduler] | None = None,
+        protocol: Protocol = MMAD,
     ) -> None:
         super().__init__()
         self.detector, self.taxonomy, self.seed = detector, taxonomy, seed
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.metric = DetectionMAP(taxonomy)
+        self.metric = DetectionMAP(taxonomy, protocol=protocol)
         self.detections: dict[int, Segments] = {}
         self.report: DetectionReport | None = None
         self._pending: dict[int, list[Segments]] = {}
@@ -107,9 +109,9 @@ class DetectionModule(L.LightningModule):
             "action": report["action"]["avg"],
             "body": report["body"]["avg"],
             "avg": report["avg"],
-            "action@0.5": report["action"]["map"]["0.5"],
-            "body@0.5": report["body"]["map"]["0.5"],
         }
+        if 0.5 in self.metric.protocol.thresholds:
+            values["action@0.5"], values["body@0.5"] = report["action"]["map"]["0.5"], report["body"]["map"]["0.5"]
         stage = "test" if self.trainer.testing else "val"
         for name, value in values.items():
             self.log(f"{stage}/{name}", value, prog_bar=name == "avg", rank_zero_only=False, sync_dist=False)
