@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from arrays import THREE, found, truth
+from mmad.average_precision import Protocol
 from mmad.diagnosis import Buckets, Settings, compare, diagnose, measure
 from mmad.errors import MmadError
 from mmad.matching import Rows
@@ -105,7 +106,7 @@ def test_clip_numbers_may_be_any_integers():
     assert numbers["unit"] == "subject"
     coverage = diagnose(*moved, taxonomy=THREE, durations=durations)["action"]["false_negatives"]["characteristics"][0]
     assert coverage["name"] == "coverage"
-    with pytest.raises(MmadError, match="nothing is known of it"):
+    with pytest.raises(MmadError, match="is not given"):
         measure(*moved, taxonomy=THREE, subjects={-5: "q"})
 
 
@@ -147,3 +148,22 @@ def test_settings_refuse_what_does_not_exist(options, message):
 def test_buckets_need_ascending_edges(edges):
     with pytest.raises(MmadError, match="ascending edges"):
         Buckets(edges, ("a", "b"))
+
+
+@pytest.mark.parametrize("durations", [{0: 5.0}, [5.0]])
+def test_a_clip_without_duration_is_named(durations):
+    with pytest.raises(MmadError, match="clip number 1 has rows"):
+        diagnose(GOOD, ONE, taxonomy=THREE, durations=durations)
+
+
+def test_an_instance_longer_than_its_clip_covers_all_of_it():
+    diagnosis = diagnose(GOOD, truth((0, 0, 0, 11)), taxonomy=THREE, durations=[10.0, 10.0])
+    buckets = diagnosis["action"]["false_negatives"]["characteristics"][0]["buckets"]
+    assert [bucket["instances"] for bucket in buckets] == [0, 0, 0, 0, 1]
+
+
+def test_kinds_follow_the_protocols_union():
+    exact = found((0, 0, 0, 1, 0.9))  # tIoU 0.5 with the instance, a little less with PointTAD's union
+    kinds = diagnose(exact, truth((0, 0, 0, 2)), taxonomy=THREE, protocol=Protocol(union_extra=1e-4))["action"]
+    assert dict(zip(*(kinds["false_positives"][name] for name in ("kinds", "total")), strict=True))["localisation"] == 1
+    assert kinds["false_negatives"]["reasons"]["loose"] == 1

@@ -63,7 +63,7 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
             reporting=reporting,
             loggers=_loggers(cfg),
             others=others,
-            names=(Path(cfg.checkpoint).name, Path(cfg.against or "").name),
+            names=_names(cfg.checkpoint, cfg.against or ""),
             submission=cfg.submission,
         )
 
@@ -129,9 +129,10 @@ def evaluate_predictions_file(cfg: DictConfig) -> None:
 
 
 def _names(first: str, second: str) -> tuple[str, str]:
-    """File names, with as much of their folders as tells them apart."""
-    a, b = Path(first), Path(second)
-    return (a.name, b.name) if a.name != b.name else (str(a), str(b))
+    """File names, with as many of their folders as tell them apart."""
+    a, b = (Path(path).resolve().parts for path in (first, second))
+    same = next((n for n, (x, y) in enumerate(zip(a[::-1], b[::-1], strict=False)) if x != y), 0)
+    return str(Path(*a[-1 - same :])), str(Path(*b[-1 - same :]))
 
 
 def _loggers(cfg: DictConfig) -> list:

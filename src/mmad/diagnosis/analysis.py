@@ -10,7 +10,7 @@ from mmad.diagnosis.classes import class_rows
 from mmad.diagnosis.confusion import co_occurrence, confusion
 from mmad.diagnosis.false_negatives import false_negatives
 from mmad.diagnosis.false_positives import false_positives
-from mmad.diagnosis.level import Level, level_of
+from mmad.diagnosis.level import Level, level_of, looked_up
 from mmad.diagnosis.records import Diagnosis, LevelDiagnosis
 from mmad.diagnosis.settings import Settings
 from mmad.matching import Rows
@@ -95,7 +95,7 @@ def _detad_truth(truth: Rows, durations: Durations | None) -> Rows:
     length = truth.segment[:, 1] - truth.segment[:, 0]
     kept = length > 0
     if durations is not None:
-        kept &= length <= [durations[int(clip)] for clip in truth.clip]
+        kept &= length <= looked_up(truth.clip, durations)
     return truth.take(kept)
 
 
@@ -103,6 +103,7 @@ def _analyses(level: Level, ranking: Ranking) -> LevelDiagnosis:
     return {
         "false_positives": false_positives(level),
         "false_negatives": false_negatives(level),
+        "kept_misses": false_negatives(level.only(level.kept_Q)),
         "classes": class_rows(level, ranking),
         "confusion": confusion(level),
         "co_occurrence": co_occurrence(level),

@@ -29,7 +29,7 @@ def reasons_of(level: Level) -> Integers:
 
 
 def false_negatives(level: Level) -> FalseNegatives:
-    """Missed instances and mAP_N, of all and by characteristic; all predictions count, however low their scores.
+    """Missed instances and mAP_N, of all and by characteristic; all predictions of the level count.
 
     mAP_N of a bucket: predictions matched with an instance outside it are left out, and its classes' instances are
     those inside; false positives of a class burden all of its buckets.
@@ -81,7 +81,8 @@ def characteristics(level: Level) -> dict[str, Reals]:
         elif name == "overlapping":
             values[name] = level.overlapping_M.astype(np.float64)
         elif duration is not None and name == "coverage":
-            values[name] = length_M / duration
+            # An instance that is marked longer than its clip covers all of it.
+            values[name] = np.minimum(length_M / duration, 1)
         elif duration is not None and name == "edge":
             touches = (truth.segment[:, 0] <= EDGE_SECONDS) | (truth.segment[:, 1] >= duration - EDGE_SECONDS)
             values[name] = touches.astype(np.float64)

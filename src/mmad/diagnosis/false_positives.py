@@ -121,7 +121,7 @@ def _repaired(
     localisation, substitution = names.index("localisation"), names.index("substitution")
     own, other, _ = level.overlaps
     missed_M = ~level.matched(claimed_Q)
-    by_score = np.lexsort((level.order, -level.score))
+    by_score = level.by_score
 
     def best_of(kind: int, row_Q: Integers) -> tuple[Integers, Integers]:
         """The best candidate of each missed instance, and that instance."""

@@ -1,14 +1,19 @@
 """One level of an evaluation, prepared for every analysis: what each prediction claims, and what it lies on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from mmad.average_precision import Protocol, Ranking
 from mmad.diagnosis.settings import Settings
+from mmad.errors import MmadError
 from mmad.matching import Flags, Integers, Reals, Rows, match, table, tiou
+
+ByClip = Mapping[int, Any] | Sequence[Any]
+"""Something known of each clip, by clip number."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,11 @@ class Level:
         """(K + 1,) where each class's predictions begin, and the end."""
         return np.searchsorted(self.predictions.label, np.arange(self.classes + 1))
 
+    @property
+    def by_score(self) -> Integers:
+        """(Q,) rows of the predictions, the best of all classes first; equal scores as the protocol ranks them."""
+        return np.lexsort((-self.order if self.protocol.later_first else self.order, -self.score))
+
     @cached_property
     def position_Q(self) -> Integers:
         """(Q,) rank of each prediction in its class, from 0."""
@@ -89,12 +99,12 @@ class Level:
     @cached_property
     def overlaps(self) -> tuple[Overlap, Overlap, Overlap]:
         """Of each prediction with instances of its own class, of other classes, and of any."""
-        return _overlaps(self.predictions, self.truth)
+        return _overlaps(self.predictions, self.truth, union_extra=self.protocol.union_extra)
 
     @cached_property
     def found_by(self) -> tuple[Reals, Reals]:
         """(M,) best tIoU of each instance with predictions of its own class, and of other classes; -1 for none."""
-        own, other, _ = _overlaps(self.truth, self.predictions)
+        own, other, _ = _overlaps(self.truth, self.predictions, union_extra=self.protocol.union_extra)
         return own.tiou, other.tiou
 
     @cached_property
@@ -140,6 +150,16 @@ class Level:
         """`claimed_Q` of the kept predictions, -1 elsewhere."""
         return np.where(self.kept_Q, self.claimed_Q, -1)
 
+    def only(self, kept_Q: Flags) -> "Level":
+        """The level with some of its predictions, which must be the best of each class, so that matches stay."""
+        return replace(
+            self,
+            predictions=self.predictions.take(kept_Q),
+            claimed_Q=self.claimed_Q[kept_Q],
+            loose_Q=self.loose_Q[kept_Q],
+            order=self.order[kept_Q],
+        )
+
     def matched(self, claimed_Q: Integers) -> Flags:
         """(M,) which instances are claimed."""
         found = np.zeros(len(self.truth), dtype=bool)
@@ -158,7 +178,7 @@ def level_of(
     settings: Settings,
 ) -> Level:
     """A level from its ranking; `durations` are by clip number, in seconds; see `Level` for the other arguments."""
-    known = None if durations is None else [durations[int(clip)] for clip in ranking.truth.clip]
+    known = None if durations is None else looked_up(ranking.truth.clip, durations)
     asked = (settings.threshold, settings.background)
     claimed_Q2 = match(ranking.predictions, ranking.truth, asked, union_extra=ranking.protocol.union_extra)
     return Level(
@@ -175,6 +195,21 @@ def level_of(
         settings=settings,
         protocol=ranking.protocol,
     )
+
+
+def looked_up(clips: Integers, known: ByClip) -> list:
+    """What is known of each clip.
+
+    Raises:
+        MmadError: nothing is known of a clip.
+    """
+    there = known if isinstance(known, Mapping) else range(len(known))
+    strange = [int(clip) for clip in clips if int(clip) not in there]
+    if strange:
+        raise MmadError(
+            f"clip number {strange[0]} has rows, but its subject or duration is not given; give those of all clips"
+        )
+    return [known[int(clip)] for clip in clips]
 
 
 def average_precision_n(
@@ -216,7 +251,7 @@ def _precision(hits: Flags, weight: float) -> Reals:
     return right / np.maximum(right + wrong, 1e-300)
 
 
-def _overlaps(rows: Rows, others: Rows) -> tuple[Overlap, Overlap, Overlap]:
+def _overlaps(rows: Rows, others: Rows, *, union_extra: float) -> tuple[Overlap, Overlap, Overlap]:
     """Best tIoU of each row with others of its clip: of its own label, of other labels, and of any."""
     results = tuple(Overlap(np.full(len(rows), -1.0), np.full(len(rows), -1)) for _ in range(3))
     if not len(rows) or not len(others):
@@ -228,7 +263,7 @@ def _overlaps(rows: Rows, others: Rows) -> tuple[Overlap, Overlap, Overlap]:
     # In pieces, since a long video may hold thousands of both.
     for piece in np.array_split(known, len(known) * row_VN.shape[1] // 2_000_000 + 1):
         row_PN = row_VN[place[piece]]
-        tiou_PN = tiou(rows.segment[piece][:, None], others.segment[row_PN])
+        tiou_PN = tiou(rows.segment[piece][:, None], others.segment[row_PN], union_extra=union_extra)
         same_PN = others.label[row_PN] == rows.label[piece][:, None]
         there_PN = row_PN >= 0
         for result, mask_PN in zip(results, (same_PN & there_PN, ~same_PN & there_PN, there_PN), strict=True):

@@ -7,14 +7,12 @@ import numpy as np
 
 from mmad.average_precision import MMAD, Protocol, Ranking, levels, report_of
 from mmad.diagnosis.frames import frame_map
+from mmad.diagnosis.level import ByClip, looked_up
 from mmad.diagnosis.records import Comparison, Difference, Interval, LevelNumbers, Numbers, SubjectRow
 from mmad.diagnosis.uncertainty import draw_weights, interval, mean_of_classes, weighted_average_precision
 from mmad.errors import MmadError
 from mmad.matching import Integers, Reals, Rows
 from mmad.taxonomy import Taxonomy
-
-ByClip = Mapping[int, object] | Sequence[object]
-"""Something known of each clip, by clip number."""
 
 DRAWS = 1000
 RECALL_AT = (5, 10, 20, 50, 100)
@@ -205,7 +203,7 @@ def _numbered(predictions: Rows, ground_truth: Rows, *known: ByClip | None) -> t
 def _units(clips: Integers, subjects: ByClip | None, *, unit: str | None) -> Units:
     if unit not in (None, "subject", "clip"):
         raise MmadError(f"intervals of unit {unit!r}: choose subject or clip.")
-    of_clip = None if subjects is None or unit == "clip" else _looked_up(clips, subjects)
+    of_clip = None if subjects is None or unit == "clip" else looked_up(clips, subjects)
     if of_clip is None or any(subject is None for subject in of_clip):
         if unit == "subject":
             raise MmadError("intervals by subject need the subject of every clip; use unit=clip.")
@@ -214,18 +212,11 @@ def _units(clips: Integers, subjects: ByClip | None, *, unit: str | None) -> Uni
     return Units("subject", number.reshape(-1), names.tolist())
 
 
-def _looked_up(clips: Integers, known: ByClip) -> list[object]:
-    try:
-        return [known[int(clip)] for clip in clips]
-    except (KeyError, IndexError) as error:
-        raise MmadError(f"clip number {error.args[0]} has rows, but nothing is known of it; give all clips.") from error
-
-
 def _seconds(clips: Integers, durations: ByClip | None) -> list[float]:
-    found = [] if durations is None else _looked_up(clips, durations)
+    found = [] if durations is None else looked_up(clips, durations)
     if len(found) < len(clips) or any(value is None for value in found):
         raise MmadError("per-frame mAP needs the duration of every clip; leave frame_rate out.")
-    return found  # type: ignore[return-value]
+    return found
 
 
 def _level(report: Mapping, ranking: Ranking, ap_DKT: Reals, *, names: Sequence[str]) -> LevelNumbers:
@@ -304,7 +295,7 @@ def _notes(
     if backwards:
         notes.append(f"{backwards:,} predictions end before they start; they count as false positives.")
     if durations is not None:
-        seconds = np.array([np.inf if d is None else float(d) for d in _looked_up(clips, durations)])  # type: ignore[arg-type]
+        seconds = np.array([np.inf if d is None else float(d) for d in looked_up(clips, durations)])
         for side, rows in (("predictions", predictions), ("instances", ground_truth)):
             outside = (rows.segment[:, 0] < -BEYOND_SECONDS) | (
                 rows.segment[:, 1] > seconds[rows.clip] + BEYOND_SECONDS

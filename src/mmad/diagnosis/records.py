@@ -190,7 +190,8 @@ class ClassRow(TypedDict):
             where no prediction is right.
         kept: how many predictions that are.
         precision, recall, f1: of the kept ones, in percent; None without ground truth.
-        errors: by kind of error, how many of the kept predictions.
+        errors: by kind of error, how many of the kept predictions; an instance that only a weaker prediction matches is
+            missed here, so that a label in its place is a substitution.
         missed: instances that no kept prediction matched.
         onset, offset: median of predicted minus true, seconds, of kept predictions and the instances that they match
             at tIoU 0.1; None without a pair.
@@ -330,10 +331,16 @@ class Calibration(TypedDict):
 
 
 class LevelDiagnosis(TypedDict):
-    """All analyses of one level."""
+    """All analyses of one level.
+
+    Args:
+        false_negatives: counting every prediction, however low its score.
+        kept_misses: the same, counting kept predictions only; see `ClassRow.best_score`.
+    """
 
     false_positives: FalsePositives
     false_negatives: FalseNegatives
+    kept_misses: FalseNegatives
     classes: list[ClassRow]
     confusion: Confusion
     co_occurrence: CoOccurrence
@@ -389,7 +396,7 @@ class ShownTruth(TypedDict):
 
     Args:
         match: index into the clip's `predictions`; None if none matched, or the match is not shown.
-        missed: None where matched, else a reason of `FalseNegatives`.
+        missed: None where a kept prediction matched, else a reason of `LevelDiagnosis.kept_misses`.
     """
 
     start: float

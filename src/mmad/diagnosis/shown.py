@@ -44,8 +44,9 @@ def shown_clips(
     ranking, _ = levels(predictions, truth, taxonomy=taxonomy, protocol=protocol)
     level = action_level(ranking, taxonomy=taxonomy, durations=None, settings=settings)
     own, other, _ = level.overlaps
-    kind_Q, missed_M, reason_M = kinds_of(level, level.claimed_Q), ~level.matched(level.claimed_Q), reasons_of(level)
-    by_score = np.lexsort((level.order, -level.score))
+    kept = level.only(level.kept_Q)
+    kind_Q, missed_M, reason_M = kinds_of(level, level.claimed_Q), ~kept.matched(kept.claimed_Q), reasons_of(kept)
+    by_score = level.by_score
     rows_of_clip = table(level.predictions.clip[by_score], len(clips))
     truth_of_clip = table(level.truth.clip, len(clips))
     place_M = np.zeros(len(level.truth), dtype=np.int64)

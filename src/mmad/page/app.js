@@ -130,7 +130,7 @@ function drawHead() {
 }
 function drawLevel() {
   const { level } = state, diagnosis = data.diagnosis[level], { taxonomy } = report, threshold = data.diagnosis.threshold;
-  const { false_positives: profile, false_negatives: misses, confusion, co_occurrence: together, boundaries, calibration } = diagnosis;
+  const { false_positives: profile, false_negatives: misses, kept_misses: kept, confusion, co_occurrence: together, boundaries, calibration } = diagnosis;
   for (const button of document.querySelectorAll("[data-level]")) button.setAttribute("aria-pressed", String(button.dataset.level === level));
   for (const words of document.querySelectorAll(".level")) words.textContent = level === "action" ? "actions" : "body groups";
   const names = level === "action" ? taxonomy.actions : taxonomy.bodies;
@@ -153,12 +153,13 @@ function drawLevel() {
     "The kinds do not add up. ", same.length ? `In the same body group: ${same.map(([kind, amount]) => `${kind} ${percent(amount, profile.total[profile.kinds.indexOf(kind)])}`).join(", ")}. ` : "",
     profile.idle && wrong ? `${plural(profile.idle, "background prediction")} ${profile.idle === 1 ? "lies" : "lie"} where nobody does anything.` : ""].join("");
 
-  byId("fn-lead").textContent = `${count(misses.missed)} of ${plural(misses.instances, "instance")} (${number(misses.rate)} %, 95 % interval ${range(misses.interval)}) ${misses.missed === 1 ? "matches" : "match"} no prediction at tIoU ${threshold}, ` +
-    `whatever its score, with ${number(misses.predictions_per_clip)} predictions per clip. Bars: share missed, with its interval; dashed: all instances; orange: clearly more than all.`;
-  const cards = misses.characteristics.map((each) => [each, el("div")]);
+  byId("fn-lead").textContent = `${count(kept.missed)} of ${plural(kept.instances, "instance")} (${number(kept.rate)} %, 95 % interval ${range(kept.interval)}) ${kept.missed === 1 ? "matches" : "match"} no prediction at tIoU ${threshold} ` +
+    `from each class\u2019s best score upwards (${number(kept.predictions_per_clip)} predictions per clip); ${count(misses.missed)} (${number(misses.rate)} %) match none of all ${number(misses.predictions_per_clip)} per clip. ` +
+    `Bars: share missed from the best score upwards, with its interval; dark part: missed whatever the score; dashed: all instances; orange: clearly more than all.`;
+  const cards = kept.characteristics.map((each) => [each, el("div")]);
   show(byId("fn-profile"), cards.map(([each, host]) => el("figure", { class: "card" }, el("figcaption", {}, `Missed by ${each.name}`, each.unit ? el("span", { class: "quiet" }, ` (${each.unit})`) : null), host)));
-  cards.forEach(([each, host]) => drawMissed(host, each, misses.rate));
-  drawReasons(byId("reasons"), misses, nearestKind);
+  cards.forEach(([each, host], place) => drawMissed(host, each, kept.rate, misses.characteristics[place].buckets));
+  drawReasons(byId("reasons"), kept, nearestKind);
   drawSensitivity(byId("sensitivity"), misses);
   const most = [...misses.characteristics].sort((a, b) => b.sensitivity - a.sensitivity)[0];
   byId("sensitivity-note").textContent = `Dashed: all instances, ${number(misses.map_n)} %.` + (most

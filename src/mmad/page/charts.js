@@ -116,7 +116,8 @@ const bucketName = (characteristic, bucket) => {
   return `${characteristic.name} ${bucket.label}${words ? ` (${words})` : ""}`;
 };
 
-function drawMissed(host, characteristic, overall) {
+/** Bars of what kept predictions miss; the dark part is missed by all predictions, however low their score. */
+function drawMissed(host, characteristic, overall, whatever) {
   const width = widthOf(host), height = 196, left = 40, right = width - 4, bottom = height - 48;
   const buckets = characteristic.buckets, step = (right - left) / buckets.length;
   // The wide intervals of nearly empty buckets may leave the chart; the numbers are shown on hover.
@@ -130,7 +131,8 @@ function drawMissed(host, characteristic, overall) {
       const apart = bucket.interval && bucket.interval[0] > overall;
       const mark = svg("g", { tabindex: 0, role: "img", "aria-label": `${characteristic.name} ${bucket.label}: ${number(bucket.rate)} % of ${bucket.instances} missed` },
         svg("rect", { x: middle - step / 2, y: 0, width: step, height: bottom, fill: "transparent" }),
-        svg("rect", { x: middle - wide / 2, y: y(bucket.rate), width: wide, height: Math.max(1, bottom - y(bucket.rate)), rx: 2, fill: apart ? "var(--bad)" : "var(--plain)" }));
+        svg("rect", { x: middle - wide / 2, y: y(bucket.rate), width: wide, height: Math.max(1, bottom - y(bucket.rate)), rx: 2, fill: apart ? "var(--bad)" : "var(--plain)" }),
+        whatever[place].rate ? svg("rect", { x: middle - wide / 2, y: y(whatever[place].rate), width: wide, height: bottom - y(whatever[place].rate), fill: "var(--ink)", opacity: 0.55 }) : null);
       if (bucket.interval) {
         const low = y(bucket.interval[0]), high = Math.max(0, y(bucket.interval[1]));
         const cap = bucket.interval[1] <= top ? `M${middle - 5} ${high}h10` : `M${middle - 4} 6L${middle} 0L${middle + 4} 6`;
@@ -138,7 +140,8 @@ function drawMissed(host, characteristic, overall) {
       }
       parts.push(tip(mark, () => [bucketName(characteristic, bucket),
         `${count(bucket.missed)} of ${plural(bucket.instances, "instance")} missed: ${number(bucket.rate)} %`,
-        bucket.interval && `95 % interval ${range(bucket.interval)}`, `mAP_N ${number(bucket.map_n)} % over ${plural(bucket.classes, "class", "classes")}`]));
+        bucket.interval && `95 % interval ${range(bucket.interval)}`,
+        `${count(whatever[place].missed)} missed whatever the score: ${number(whatever[place].rate)} %`]));
     }
     parts.push(text(middle, bottom + 15, bucket.label, { "text-anchor": "middle" }),
       text(middle, bottom + 28, bucketRange(bucket, characteristic.unit), { "text-anchor": "middle", class: "faint" }),

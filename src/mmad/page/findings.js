@@ -4,7 +4,7 @@
 function findings(numbers, level, diagnosis, threshold) {
   const strong = (words) => el("b", {}, words), found = [];
   const add = (section, ...sentence) => found.push({ section, sentence });
-  const profile = diagnosis.false_positives, misses = diagnosis.false_negatives;
+  const profile = diagnosis.false_positives, misses = diagnosis.kept_misses;
 
   const gain = (kind) => (missing(profile.repaired[kind]) ? profile.removed[kind] || 0 : profile.repaired[kind]);
   const costs = [...new Set([...profile.kinds.slice(1), ...Object.keys(profile.repaired)])].sort((a, b) => gain(b) - gain(a));
@@ -20,15 +20,25 @@ function findings(numbers, level, diagnosis, threshold) {
   const [reason, cases] = Object.entries(misses.reasons).sort((a, b) => b[1] - a[1])[0] || [null, 0];
   const worse = misses.characteristics.flatMap((each) => each.buckets.map((bucket) => ({ each, bucket })))
     .filter(({ bucket }) => bucket.interval && bucket.interval[0] > misses.rate).sort((a, b) => b.bucket.rate - a.bucket.rate);
-  const unfound = sum(diagnosis.classes.map((row) => row.missed)), instances = sum(diagnosis.classes.map((row) => row.instances));
-  if (unfound || misses.missed) {
-    const sentence = [strong(`${percent(unfound, instances)} of instances are missed`), ` from each class\u2019s best score upwards, ${number(misses.rate)} % whatever the score (tIoU ${threshold})`];
+  if (misses.missed) {
+    const sentence = [strong(`${number(misses.rate)} % of instances are missed`), ` from each class\u2019s best score upwards, ${number(diagnosis.false_negatives.rate)} % whatever the score (tIoU ${threshold})`];
     if (worse.length) {
       const { each, bucket } = worse[0], words = bucketRange(bucket, each.unit);
-      sentence.push("; of the latter most where ", strong(`${each.name} is ${bucket.label}`), `${words ? ` (${words})` : ""}: ${number(bucket.rate)} % of ${count(bucket.instances)}`);
+      sentence.push("; most where ", strong(`${each.name} is ${bucket.label}`), `${words ? ` (${words})` : ""}: ${number(bucket.rate)} % of ${count(bucket.instances)}`);
     }
     if (cases >= 5) sentence.push(`; the usual reason: ${REASON_MEANINGS[reason] || reason} (${percent(cases, misses.missed)})`);
     add("misses", ...sentence, ".");
+  }
+
+  const { characteristics, map_n: whole } = diagnosis.false_negatives;
+  const spreads = characteristics.map((each) => {
+    const there = each.buckets.filter((bucket) => bucket.instances >= 10 && !missing(bucket.map_n)).sort((a, b) => a.map_n - b.map_n);
+    return { each, low: there[0], high: there[there.length - 1], spread: there.length > 1 ? there[there.length - 1].map_n - there[0].map_n : 0 };
+  }).sort((a, b) => b.spread - a.spread);
+  if (spreads.length && spreads[0].spread >= 5) {
+    const { each, low, high } = spreads[0];
+    const words = (bucket) => `${number(bucket.map_n)} % where ${bucketName(each, bucket)}`;
+    add("misses", "Most depends on ", strong(`${each.name}${each.unit ? ` (${each.unit})` : ""}`), `: mAP`, el("sub", {}, "N"), ` is ${words(low)}, ${words(high)}, ${number(whole)} % in all.`);
   }
 
   const least = level === "action" ? 5 : 1, scored = diagnosis.classes.filter((row) => !missing(row.ap));
@@ -52,5 +62,5 @@ function findings(numbers, level, diagnosis, threshold) {
     add("boundaries", "Predictions start ", strong(way(onset.median, "early", "late")), " and end ", strong(way(offset.median, "early", "late")),
       ` in the median; they are off by ${number(onset.absolute, 2)} s and ${number(offset.absolute, 2)} s on average.`);
   }
-  return found.slice(0, 5);
+  return found;
 }

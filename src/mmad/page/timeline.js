@@ -183,9 +183,9 @@ function makeStage(host, report, filter, handlers) {
   }
   function missWords(row) {
     if (!filter.missed(state, clip, row)) return "found";
-    if (row.missed !== null) return `missed (${row.missed}): ${REASON_MEANINGS[row.missed] || ""}`;
-    if (row.match === null) return "found only by a prediction too weak to be on this page";
-    return `missed here: the prediction that finds it scores only ${number(clip.predictions[row.match].score, 3)}`;
+    const weaker = row.match === null ? "" : `the prediction that finds it scores only ${number(clip.predictions[row.match].score, 3)}`;
+    if (row.missed !== null) return `missed (${row.missed}): ${REASON_MEANINGS[row.missed] || ""}${weaker && `; ${weaker}`}`;
+    return `missed here: ${weaker || "the prediction that finds it is not on this page"}`;
   }
   function describe() {
     const segment = segments.find(({ key }) => key === state.segment);

@@ -96,7 +96,10 @@ def _annotate_gain(axes: Axes, place: float, gain: float) -> None:
 
 @matplotlib.rc_context(style.RC)
 def false_negative_profile(diagnosis: Diagnosis) -> Figure:
-    """Share of missed instances by kind of instance, with 95 % intervals; the dashed line is that of all.
+    """Share of missed instances by kind of instance; the dashed lines are those of all.
+
+    Light bars, with 95 % intervals, count kept predictions, from each class's best score upwards; dark bars count all
+    of them, however low their score, as the paper does.
 
     Args:
         diagnosis: both levels.
@@ -121,26 +124,42 @@ def sensitivity_profile(diagnosis: Diagnosis) -> Figure:
 
 
 def _bucket_figure(diagnosis: Diagnosis, measure: Literal["rate", "map_n"], *, title: str, label: str) -> Figure:
+    shown = "kept_misses" if measure == "rate" else "false_negatives"
     rows = [
-        (name, level["false_negatives"][measure], part)
+        (name, level, part)
         for name, level in style.levels(diagnosis)
-        for part in _parts(level["false_negatives"]["characteristics"])
+        for part in _parts(level[shown]["characteristics"])  # type: ignore[literal-required]
     ]
     widest = max(sum(len(characteristic["buckets"]) for characteristic in part) for _, _, part in rows)
     figure = style.new_figure(max(7.0, 1.0 + 0.36 * widest), 0.5 + 2.3 * len(rows), title)
-    figure.supxlabel("buckets with their bounds and numbers of instances; dashed: all instances", fontsize=7.5)
+    note = "buckets with their bounds and numbers of instances; dashed: all instances"
+    if measure == "rate":
+        note += "\nlight: missed from each class's best score upwards; dark: missed by all predictions"
+    figure.supxlabel(note, fontsize=7.5)
     names = [c["name"] for c in diagnosis["action"]["false_negatives"]["characteristics"]]
-    for axes, (name, overall, part) in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
+    for axes, (name, level, part) in zip(figure.subplots(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
         axes.set_ylabel(f"{name} level\n{label}", parse_math=True)
         if not part:
             style.say_empty(axes, "no characteristics")
             continue
+        overall = level[shown][measure]  # type: ignore[literal-required]
         axes.axhline(overall, color=style.DARK, lw=0.8, ls="--", zorder=0)
         axes.text(
             1.005, overall, f"all\n{overall:.1f}", transform=axes.get_yaxis_transform(), va="center", fontsize=6.5
         )
         _draw_buckets(axes, part, measure, names)
+        if measure == "rate":
+            everything = {c["name"]: c for c in level["false_negatives"]["characteristics"]}
+            _draw_rates(axes, [everything[characteristic["name"]] for characteristic in part])
     return figure
+
+
+def _draw_rates(axes: Axes, characteristics: list[Characteristic]) -> None:
+    """Dark bars over those of `_draw_buckets`, where they have a height."""
+    buckets = [bucket for characteristic in characteristics for bucket in characteristic["buckets"]]
+    for place, bucket in zip(axes.get_xticks(), buckets, strict=True):
+        if bucket["rate"]:
+            axes.bar(place, bucket["rate"], 0.78, color=style.DARK)
 
 
 def _parts(characteristics: list[Characteristic]) -> list[list[Characteristic]]:

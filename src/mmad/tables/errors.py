@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from mmad.diagnosis.records import Bucket, Diagnosis, LevelDiagnosis, LevelNumbers, Offsets
+from mmad.diagnosis.records import Bucket, Diagnosis, FalseNegatives, LevelDiagnosis, LevelNumbers, Offsets
 from mmad.tables.table import Cell, Table, ends, with_ends
 
 LARGEST = 30
@@ -86,28 +86,35 @@ def false_negatives(diagnosis: Diagnosis) -> Table:
     """Missed instances and mAP_N, by level, characteristic and bucket."""
     rows: list[tuple[Cell, ...]] = []
     for level, record in _levels(diagnosis):
-        misses = record["false_negatives"]
-        total = (misses["instances"], misses["missed"], misses["rate"], *ends(misses["interval"]))
-        rows.append((level, "all instances", None, None, *total, misses["map_n"], None))
-        for characteristic in misses["characteristics"]:
+        misses, kept = record["false_negatives"], record["kept_misses"]
+        total = (misses["instances"], *_missed(misses), *_missed(kept), misses["map_n"], None)
+        rows.append((level, "all instances", None, None, *total))
+        for characteristic, same in zip(misses["characteristics"], kept["characteristics"], strict=True):
             name, unit = characteristic["name"], characteristic["unit"]
-            for bucket in characteristic["buckets"]:
-                counts = (bucket["instances"], bucket["missed"], bucket["rate"], *ends(bucket["interval"]))
-                kind = f"{name} ({unit})" if unit else name
+            kind = f"{name} ({unit})" if unit else name
+            for bucket, kept_bucket in zip(characteristic["buckets"], same["buckets"], strict=True):
+                counts = (bucket["instances"], *_missed(bucket), *_missed(kept_bucket))
                 rows.append((level, kind, bucket["label"], _span(bucket), *counts, bucket["map_n"], bucket["classes"]))
-    header = ("level", "characteristic", "bucket", "range", "instances", "missed", *with_ends("missed (%)"))
+    missed = ("missed", *with_ends("missed (%)"), "missed by kept", *with_ends("missed by kept (%)"))
+    header = ("level", "characteristic", "bucket", "range", "instances", *missed)
     title = "Missed instances and mAP_N by kind of instance"
     return Table("false_negatives", title, (*header, "mAP_N (%)", "classes"), rows)
+
+
+def _missed(misses: FalseNegatives | Bucket) -> tuple[Cell, ...]:
+    return (misses["missed"], misses["rate"], *ends(misses["interval"]))
 
 
 def misses(diagnosis: Diagnosis) -> Table:
     """What there was in place of a prediction that matches."""
     rows: list[tuple[Cell, ...]] = [
-        (level, reason, count, 100 * count / missed if (missed := record["false_negatives"]["missed"]) else None)
+        (level, which, reason, count, 100 * count / misses["missed"] if misses["missed"] else None)
         for level, record in _levels(diagnosis)
-        for reason, count in record["false_negatives"]["reasons"].items()
+        for which, misses in (("all", record["false_negatives"]), ("kept", record["kept_misses"]))
+        for reason, count in misses["reasons"].items()
     ]
-    return Table("misses", "Why instances were missed", ("level", "reason", "instances", "of the missed (%)"), rows)
+    header = ("level", "predictions", "reason", "instances", "of the missed (%)")
+    return Table("misses", "Why instances were missed", header, rows)
 
 
 def sensitivity(diagnosis: Diagnosis) -> Table:
