@@ -238,14 +238,14 @@ def write_predictions_and_timeline(
     return [predictions, plot_timelines(folder / "timeline.png", strips, taxonomy=taxonomy)]
 
 
-def summary(numbers: Numbers, diagnosis: Diagnosis, *, on: str) -> str:
+def summary(evaluation: Evaluation, *, on: str) -> str:
     """Detection-mAP in percent as aligned text, the columns of the MMAD paper's Table 3, and what the errors cost.
 
     Args:
-        numbers: what `measure` gave.
-        diagnosis: what `diagnose` gave.
+        evaluation: what was found.
         on: what was evaluated.
     """
+    numbers, diagnosis = evaluation.numbers, evaluation.diagnosis
     columns = [t for t in ("0.2", "0.5", "0.7") if t in numbers["action"]["map"]]
     lines = [f"{'Detection-mAP (%)':<18}" + "".join(f"{'@' + c:>8}" for c in columns) + f"{'Avg':>8}"]
     if numbers["interval"] is not None:
@@ -264,8 +264,19 @@ def summary(numbers: Numbers, diagnosis: Diagnosis, *, on: str) -> str:
         f"Actions at tIoU {diagnosis['threshold']:g}, mAP_N {errors['base']:.1f}: {verb} "
         + ", ".join(f"{name} +{gain:.1f}" for name, gain in gains),
     ]
+    if evaluation.comparison is not None:
+        lines.append(_compared(evaluation.comparison))
     lines += [f"note: {note}" for note in numbers["notes"]]
     return "\n".join(lines)
+
+
+def _compared(comparison: Comparison) -> str:
+    change = comparison["avg"]
+    line = f"{comparison['second']} minus {comparison['first']}: AVG {change['difference']:+.2f}"
+    if change["interval"] is None:
+        return line
+    low, high = change["interval"]
+    return f"{line} (paired 95 % interval {low:+.1f} to {high:+.1f}, {comparison['units']} {comparison['unit']}s)"
 
 
 def _bounds(interval: tuple[float, float] | None) -> str:

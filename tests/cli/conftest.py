@@ -62,4 +62,6 @@ def small(drawn: Path, tiny_weights: Path) -> list[str]:
         "head.channels=32",
         "trainer.max_epochs=2",
         "trainer.check_val_every_n_epoch=1",
+        "report.figures=[]",
+        "report.draws=20",
     ]

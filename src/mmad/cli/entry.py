@@ -8,6 +8,7 @@ import itertools
 import os
 import secrets
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -79,9 +80,16 @@ def run(task: Task, *, config: str) -> None:
         if debug:
             raise
         stop(str(error))
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config)(guarded)()
+    with warnings.catch_warnings():
+        warnings.showwarning = _say
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config)(guarded)()
     if failed:
         stop(f"{len(failed)} of the sweep's jobs failed: {'; '.join(failed)}")
+
+
+def _say(message: Warning | str, *_: object, **__: object) -> None:
+    """Shows a warning as a sentence, without the line of code that gave it."""
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def stop(message: str) -> NoReturn:

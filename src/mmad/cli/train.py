@@ -252,7 +252,7 @@ def conclude(
         log_report(loggers, evaluation.numbers, evaluation.tables(), folder / "figures")
     finally:
         finish_logging(loggers)
-    print(f"\n{summary(evaluation.numbers, evaluation.diagnosis, on=on)}\n")
+    print(f"\n{summary(evaluation, on=on)}\n")
     for path in [*paths, *written]:
         print(f"  {shown(path)}")
 

@@ -69,7 +69,7 @@ class Settings:
         background: tIoU below which a prediction lies on nothing.
         buckets: by characteristic: "coverage" (length over the clip's), "length" (seconds), "instances" (in the clip),
             "same_class" (of its class in the clip), "overlapping" (of other classes, at the same time), "edge" (1
-            within 0.1 s of either end of the clip).
+            within 0.1 s of either end of the clip). A None, as configuration can give, leaves one out.
 
     Raises:
         MmadError: a value that does not exist.
@@ -88,6 +88,8 @@ class Settings:
                 f"diagnosis.threshold={self.threshold}, diagnosis.background={self.background}: expected "
                 f"0 < background < threshold <= 1."
             )
+        asked = {name: buckets for name, buckets in self.buckets.items() if buckets is not None}
+        object.__setattr__(self, "buckets", asked)
         unknown = [name for name in self.buckets if name not in UNITS]
         if unknown:
             raise MmadError(f"diagnosis.buckets.{unknown[0]}: choose from {', '.join(UNITS)}.")
