@@ -30,6 +30,14 @@ class DetectionMAP(Metric):
     Args:
         taxonomy: names of the classes and the body group of each.
         protocol: how to count.
+
+    >>> from mmad.taxonomy import MMA52
+    >>> metric = DetectionMAP(MMA52)
+    >>> truth = {"segments": torch.tensor([[0.0, 2.0]]), "labels": torch.tensor([9])}
+    >>> found = {"segments": torch.tensor([[0.0, 1.5]]), "labels": torch.tensor([9]), "scores": torch.tensor([0.8])}
+    >>> metric.update([found], [truth], clip_ids=[0])
+    >>> metric.compute()["action"]["map"]["0.7"]
+    100.0
     """
 
     is_differentiable = False

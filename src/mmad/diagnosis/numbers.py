@@ -128,6 +128,16 @@ def compare(
 
     Raises:
         MmadError: as in `measure`.
+
+    >>> import numpy as np
+    >>> from mmad.taxonomy import MMA52
+    >>> clip, label = np.arange(20), np.full(20, 9)
+    >>> truth = Rows(clip, label, np.tile([0.0, 4.0], (20, 1)))
+    >>> loose = Rows(clip, label, np.tile([0.0, 2.2], (20, 1)), np.linspace(0.1, 0.9, 20))
+    >>> tight = Rows(clip, label, np.tile([0.0, 3.8], (20, 1)), np.linspace(0.1, 0.9, 20))
+    >>> change = compare(loose, tight, truth, taxonomy=MMA52)["action"]
+    >>> change["0.5"]["difference"], change["0.7"]["difference"]
+    (0.0, 100.0)
     """
     both = Rows(
         np.concatenate([first.clip, second.clip]),
