@@ -4,9 +4,7 @@ Run from the project's root; takes about four minutes per training run on two fr
 
     python benchmarks/demo.py [FOLDER]
 
-A run that FOLDER (default: runs/benchmark-demo) already holds is not repeated. The intervals are basic bootstrap
-intervals: subjects are drawn with replacement, each draw is evaluated anew, and its difference from the whole is turned
-round. (Plain percentiles lie too high: a draw repeats people and misses rare classes.)
+A run that FOLDER (default: runs/benchmark-demo) already holds is not repeated. Intervals are those of every report.
 """
 
 import subprocess
@@ -18,14 +16,14 @@ import torch
 from omegaconf import OmegaConf
 
 from mmad.annotations import Clip
-from mmad.average_precision import detection_map
+from mmad.diagnosis import measure
 from mmad.formats.mma52 import read_mma52
 from mmad.formats.predictions import read_predictions
 from mmad.matching import Rows
+from mmad.pairing import pair_up
 from mmad.segments import Segments
 from mmad.taxonomy import MMA52
 
-DRAWS = 300
 RUNS = {
     "DSTA, seed 0": ["seed=0"],
     "DSTA, seed 1": ["seed=1"],
@@ -35,35 +33,18 @@ RUNS = {
 }
 
 
-def rows(table: dict[str, Segments], names: list[str], *, scored: bool) -> Rows:
-    """Segments of the named clips, one after the other; a name may come more than once."""
-    parts = [table[name] for name in names]
-    return Rows(
-        clip=np.repeat(np.arange(len(names)), [len(part["labels"]) for part in parts]),
-        label=np.concatenate([part["labels"].numpy() for part in parts]),
-        segment=np.concatenate([part["segments"].double().numpy() for part in parts]),
-        score=np.concatenate([part["scores"].double().numpy() for part in parts]) if scored else None,
-    )
-
-
-def measure(predictions: dict[str, Segments], clips: list[Clip]) -> str:
+def measured(predictions: dict[str, Segments], clips: list[Clip]) -> str:
     """Action, body and AVG in percent with 95 % intervals over subjects, as cells of a Markdown table."""
-    truth = {clip.id: clip.segments() for clip in clips}
-    by_subject: dict[str, list[str]] = {}
-    for clip in clips:
-        by_subject.setdefault(str(clip.subject), []).append(clip.id)
-    subjects = sorted(by_subject)
-
-    def score(chosen: list[str]) -> tuple[float, float, float]:
-        names = [name for subject in chosen for name in by_subject[subject]]
-        report = detection_map(rows(predictions, names, scored=True), rows(truth, names, scored=False), taxonomy=MMA52)
-        return report["action"]["avg"], report["body"]["avg"], report["avg"]
-
-    generator = np.random.default_rng(0)
-    draws = np.array([score(list(generator.choice(subjects, len(subjects)))) for _ in range(DRAWS)])
-    whole = np.array(score(subjects))
-    high, low = 2 * whole - np.percentile(draws, [2.5, 97.5], axis=0)
-    return " | ".join(f"{v:.1f} ({a:.1f}-{b:.1f})" for v, a, b in zip(whole, low, high, strict=True))
+    table, _ = pair_up(predictions, [clip.id for clip in clips])
+    numbers = measure(
+        Rows.of(list(table.values())),
+        Rows.of([clip.segments() for clip in clips]),
+        taxonomy=MMA52,
+        subjects=[str(clip.subject) for clip in clips],
+    )
+    values = [(numbers[level]["avg"], numbers[level]["intervals"]["avg"]) for level in ("action", "body")]
+    values.append((numbers["avg"], numbers["interval"]))
+    return " | ".join(f"{value:.1f} ({low:.1f}-{high:.1f})" for value, (low, high) in values)
 
 
 def prior(train: list[Clip], test: list[Clip]) -> dict[str, Segments]:
@@ -94,9 +75,9 @@ def main() -> None:
             root = Path(OmegaConf.load(run / "config.yaml").data.root)
             clips = {split: read_mma52(root, split) for split in ("train", "test")}
         predictions = read_predictions(run / "predictions.json", taxonomy=MMA52)
-        lines.append(f"| {name} | {measure(predictions, clips['test'])} |")
+        lines.append(f"| {name} | {measured(predictions, clips['test'])} |")
         print(lines[-1], flush=True)
-    lines.append(f"| class priors, whole clip | {measure(prior(clips['train'], clips['test']), clips['test'])} |")
+    lines.append(f"| class priors, whole clip | {measured(prior(clips['train'], clips['test']), clips['test'])} |")
     print("\n" + "\n".join(lines))
 
 
