@@ -33,7 +33,7 @@ def test_empty_predictions_score_nothing_and_miss_everything():
         misses = diagnosis["action"]["false_negatives"]
         assert (misses["missed"], misses["rate"], misses["reasons"]["nothing"]) == (3, 100, 3)
         assert sum(diagnosis["action"]["false_positives"]["total"]) == 0
-        assert diagnosis["action"]["calibration"]["bins"] is None
+        assert diagnosis["action"]["calibration"] == {"bins": [], "error": None, "by_group": {}}
 
 
 @pytest.mark.parametrize("function", [measure, diagnose])
@@ -46,7 +46,7 @@ def test_a_class_never_seen_does_not_count_and_is_mentioned():
     ground_truth = truth((0, 0, 0, 2), (1, 1, 0, 4))
     numbers, diagnosis, _ = both(GOOD, ground_truth)
     assert numbers["action"]["per_class"] == {"a": pytest.approx(100), "b": pytest.approx(100)}
-    assert "1 of 3 predictions are of 1 classes without ground truth here (c)" in numbers["notes"][0]
+    assert "1 of 3 predictions are of a class without ground truth here (c)" in numbers["notes"][0]
     row = next(row for row in diagnosis["action"]["classes"] if row["name"] == "c")
     assert (row["ap"], row["precision"], row["predictions"], row["kept"]) == (None, None, 1, 0)
     assert sum(diagnosis["action"]["false_positives"]["total"]) == 2
@@ -63,7 +63,7 @@ def test_an_end_before_the_start_is_a_false_positive():
     backwards = found((0, 0, 2, 0, 0.95), (0, 0, 0, 2, 0.9))
     numbers, diagnosis, _ = both(backwards)
     assert numbers["action"]["per_class"]["a"] == pytest.approx(50)
-    assert numbers["notes"] == ["1 predictions end before they start; they count as false positives."]
+    assert numbers["notes"] == ["Predictions that end before they start, which count as false positives: 1."]
     kinds = dict(zip(*(diagnosis["action"]["false_positives"][name] for name in ("kinds", "total")), strict=True))
     assert (kinds["true positive"], kinds["background"]) == (1, 1)
 
@@ -72,14 +72,14 @@ def test_segments_outside_the_clip_stay_as_they_are_and_are_mentioned():
     numbers = measure(found((0, 0, -3, 2, 0.9)), ONE, taxonomy=THREE, durations=[3.0, 4.0], draws=0)
     assert numbers["action"]["map"]["0.4"] == pytest.approx(100 / 3)  # tIoU is 2 / 5
     assert numbers["action"]["map"]["0.5"] == 0
-    assert "1 predictions reach beyond their clip" in numbers["notes"][0]
+    assert "Predictions that reach beyond their clip, taken as they are: 1." in numbers["notes"][0]
 
 
 def test_duplicates_predicted_are_errors_and_marked_are_dropped():
     twice = found((0, 0, 0, 2, 0.9), (0, 0, 0, 2, 0.8))
     numbers, first, detad = both(twice, truth((0, 0, 0, 2), (0, 0, 0, 2), (1, 0, 0, 2)))
     assert numbers["instances"] == 2
-    assert "1 of 3 instances repeat another one" in numbers["notes"][0]
+    assert "were dropped: 1 of 3." in numbers["notes"][0]
     assert first["action"]["false_positives"]["total"][:2] == [1, 1]
     # DETAD keeps repeated ground truth, so the second prediction finds the second copy.
     assert detad["action"]["false_positives"]["total"][0] == 2

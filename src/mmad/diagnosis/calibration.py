@@ -15,7 +15,9 @@ def calibration(level: Level) -> Calibration:
     Source: Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), equation 3; right means matched.
     """
     score, right = level.score, level.claimed_Q >= 0
-    if not len(score) or score.min() < 0 or score.max() > 1:
+    if not len(score):
+        return {"bins": [], "error": None, "by_group": {}}
+    if score.min() < 0 or score.max() > 1:
         return {"bins": None, "error": None, "by_group": {}}
     group_Q = level.group_K[level.predictions.label]
     bins = _bins(score, right)

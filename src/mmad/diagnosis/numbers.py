@@ -291,25 +291,26 @@ def _notes(
     if len(unseen):
         count = int(np.isin(predictions.label, unseen).sum())
         names = ", ".join(taxonomy.actions[k] for k in unseen[:3]) + (", ..." if len(unseen) > 3 else "")
+        what = "a class" if len(unseen) == 1 else "classes"
         notes.append(
-            f"{count:,} of {len(predictions):,} predictions are of {len(unseen)} classes without ground truth here "
+            f"{count:,} of {len(predictions):,} predictions are of {what} without ground truth here "
             f"({names}); they do not count at action level."
         )
     dropped = len(ground_truth) - len(action.truth)
     if dropped:
         notes.append(
-            f"{dropped} of {len(ground_truth):,} instances repeat another one of their clip and class or have no "
-            f"extent; they were dropped."
+            f"Instances that repeat another one of their clip and class or have no extent, which were dropped: "
+            f"{dropped:,} of {len(ground_truth):,}."
         )
     backwards = int((predictions.segment[:, 1] < predictions.segment[:, 0]).sum())
     if backwards:
-        notes.append(f"{backwards:,} predictions end before they start; they count as false positives.")
+        notes.append(f"Predictions that end before they start, which count as false positives: {backwards:,}.")
     if durations is not None:
         seconds = np.array([np.inf if d is None else float(d) for d in looked_up(clips, durations)])
-        for side, rows in (("predictions", predictions), ("instances", ground_truth)):
+        for side, rows in (("Predictions", predictions), ("Instances", ground_truth)):
             outside = (rows.segment[:, 0] < -BEYOND_SECONDS) | (
                 rows.segment[:, 1] > seconds[rows.clip] + BEYOND_SECONDS
             )
             if outside.any():
-                notes.append(f"{int(outside.sum()):,} {side} reach beyond their clip; they were taken as they are.")
+                notes.append(f"{side} that reach beyond their clip, taken as they are: {int(outside.sum()):,}.")
     return notes

@@ -320,8 +320,9 @@ class Calibration(TypedDict):
     """Whether a score of 0.7 is right in 7 of 10 cases.
 
     Args:
-        bins: with predictions, lowest score first; score and precision are fractions. None if scores leave [0, 1].
-        error: expected calibration error, a fraction: mean |score - precision|, weighted by count.
+        bins: those that hold predictions, lowest score first; score and precision are fractions. None if scores leave
+            [0, 1].
+        error: expected calibration error, a fraction: mean |score - precision|, weighted by count; None without bins.
         by_group: error of each body group.
     """
 
