@@ -1,10 +1,5 @@
 """Objects from configuration, and detectors from checkpoints."""
 
-import platform
-import subprocess
-import sys
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from mmad.backbones.checkpoints import fingerprint
+from mmad.cli.versions import versions
 from mmad.detector import Detector
 from mmad.errors import MmadError
 from mmad.taxonomy import Taxonomy
@@ -137,28 +133,3 @@ def load_trained(detector: Detector, checkpoint: dict[str, Any], *, weights: str
             f"trained with."
         )
     detector.load_state_dict(state, strict=False)
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Versions of what shapes a result, and the revision of the sources where they are a git checkout."""
-    found = {"python": sys.version.split()[0], "platform": platform.platform()}
-    for package in ("mmad", "torch", "torchvision", "timm", "lightning", "decord", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    try:
-        found["revision"] = _git("describe", "--always", "--dirty", "--abbrev=12")
-    except (OSError, subprocess.SubprocessError):
-        found["revision"] = "unknown"
-    return found
-
-
-def _git(*arguments: str) -> str:
-    """What git says in our own checkout; an installed package may lie inside somebody else's."""
-    package = Path(__file__).parents[1]
-    if not (package.parents[1] / ".git").exists():
-        return "unknown"
-    told = subprocess.run(["git", *arguments], cwd=package, capture_output=True, text=True, timeout=10, check=True)
-    return told.stdout.strip()

@@ -137,6 +137,8 @@ def _names(first: str, second: str) -> tuple[str, str]:
 
 def _loggers(cfg: DictConfig) -> list:
     """The configured loggers, W&B told of the configuration."""
+    if not cfg.logger:
+        return []  # without loading Lightning, which takes longer than evaluating a file
     from hydra.utils import instantiate
 
     from mmad.lit.loggers import describe

@@ -179,7 +179,7 @@ def begin(cfg: DictConfig) -> "tuple[Path, MMA52DataModule]":
 
 def introduce(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
     """Writes the resolved configuration and the environment, and says what is about to be trained."""
-    from mmad.cli.build import versions
+    from mmad.cli.versions import versions
 
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(plain(cfg)), folder / "config.yaml")
@@ -240,18 +240,19 @@ def conclude(
     loggers: "Sequence[Logger]",
 ) -> None:
     """Writes the report, sends it to W&B where that is configured, and prints the table and the files written."""
-    from mmad.cli.build import versions
-    from mmad.lit.loggers import finish as finish_logging
-    from mmad.lit.loggers import log_report
+    from mmad.cli.versions import versions
     from mmad.report import summary, write_report
 
     about = {"command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), **versions()}
     about["date"] = f"{datetime.now():%Y-%m-%d %H:%M}"
     written = write_report(folder, evaluation, title=title, about=about)
-    try:
-        log_report(loggers, evaluation.numbers, evaluation.tables(), folder / "figures")
-    finally:
-        finish_logging(loggers)
+    if loggers:
+        from mmad.lit.loggers import finish, log_report
+
+        try:
+            log_report(loggers, evaluation.numbers, evaluation.tables(), folder / "figures")
+        finally:
+            finish(loggers)
     print(f"\n{summary(evaluation, on=on)}\n")
     for path in [*paths, *written]:
         print(f"  {shown(path)}")
