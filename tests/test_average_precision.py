@@ -260,7 +260,7 @@ def test_no_ground_truth_is_an_error(empty):
         (
             found((0, 1, np.nan)),
             truth((0, 1)),
-            r"1 of 1 predicted scores are NaN, the first in clip 0; look for",
+            r"1 of 1 predicted scores are NaN or infinite, the first in clip 0; look for",
         ),
         (truth((0, 1)), truth((0, 1)), "the predictions have no scores"),
         (

@@ -66,8 +66,8 @@ def test_a_video_is_addressed_relative_to_the_page(tmp_path: Path, name: str) ->
     assert _address(video, tmp_path, "embed") == "data:video/mp4;base64,ZmlsbQ=="
 
 
-def test_a_video_that_is_not_there_is_linked_and_not_embedded(tmp_path: Path) -> None:
-    assert _address(tmp_path / "gone.mp4", tmp_path, "embed") == "gone.mp4"
+def test_a_video_that_is_not_there_is_not_embedded(tmp_path: Path) -> None:
+    assert _address(tmp_path / "gone.mp4", tmp_path, "embed") is None
 
 
 @pytest.mark.parametrize(

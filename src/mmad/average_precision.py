@@ -62,6 +62,11 @@ class Protocol:
     body_truth: str = "exact"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.thresholds, Sequence) or self.union_extra < 0:
+            raise MmadError(
+                f"protocol.thresholds={self.thresholds}, protocol.union_extra={self.union_extra}: expected a list, "
+                f"such as [0.5], and no negative seconds."
+            )
         object.__setattr__(self, "thresholds", tuple(self.thresholds))
         if not self.thresholds or not all(0 < t <= 1 for t in self.thresholds):
             raise MmadError(f"protocol.thresholds={list(self.thresholds)}: expected tIoU values above 0, up to 1.")

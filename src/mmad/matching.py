@@ -4,7 +4,7 @@ Everything is float64 numpy on the CPU. Letters: Q predictions, M ground-truth i
 (one clip and one class with ground truth), N instances of the fullest group.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ Flags = npt.NDArray[np.bool_]
 
 SMALLEST_UNION = 1e-8
 DUPLICATE_SECONDS = 1e-3
+# Of predictions by instances that are compared at once; a long video may hold thousands of both.
+LARGEST_PIECE = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,16 @@ class Rows:
     """Segments of many clips, one row each.
 
     Args:
-        clip: (n,) int64, number of the clip; any integers.
-        label: (n,) int64, class index.
-        segment: (n, 2) float64, start and end in seconds.
-        score: (n,) float64, higher is surer; predictions only.
+        clip: (n,) number of the clip; any integers.
+        label: (n,) class index.
+        segment: (n, 2) start and end in seconds.
+        score: (n,) higher is surer; predictions only.
+
+    Lists and other types of numbers become int64 and float64; 2.1 s as float32 is another time than 2.1 s, which can
+    matter at a tIoU threshold.
+
+    Raises:
+        MmadError: lengths differ, or a clip or label is no whole number.
 
     >>> Rows(clip=np.array([0]), label=np.array([8]), segment=np.array([[0.5, 2.0]])).segment
     array([[0.5, 2. ]])
@@ -39,6 +47,21 @@ class Rows:
     label: Integers
     segment: Reals
     score: Reals | None = None
+
+    def __post_init__(self) -> None:
+        for name, dtype in (("clip", np.int64), ("label", np.int64), ("segment", np.float64), ("score", np.float64)):
+            given = getattr(self, name)
+            if given is None and name == "score":
+                continue
+            values = np.asarray(given, dtype=dtype)
+            if dtype is np.int64 and (values != np.asarray(given)).any():
+                raise MmadError(f"Rows: {name} holds numbers that are not whole, expected integers; round them")
+            object.__setattr__(self, name, values.reshape(-1, 2) if name == "segment" and not values.size else values)
+        lengths = {len(values) for values in (self.clip, self.label, self.segment, self.score) if values is not None}
+        if len(lengths) > 1 or self.segment.shape != (len(self.clip), 2):
+            shapes = ", ".join(f"{name} {getattr(self, name).shape}" for name in ("clip", "label", "segment"))
+            score = "none" if self.score is None else str(self.score.shape)
+            raise MmadError(f"Rows: {shapes}, score {score}; expected (n,), (n,), (n, 2) and (n,) or none")
 
     @classmethod
     def of(cls, clips: Sequence[Segments]) -> "Rows":
@@ -84,10 +107,10 @@ def check_scores(predictions: Rows, *, classes: int) -> Reals:
     check(predictions, classes=classes, side="predictions")
     if predictions.score is None:
         raise MmadError("the predictions have no scores, so they cannot be ranked; give each a score")
-    missing = np.isnan(predictions.score)
+    missing = ~np.isfinite(predictions.score)
     if missing.any():
         raise MmadError(
-            f"{missing.sum()} of {len(missing)} predicted scores are NaN, the first in clip "
+            f"{missing.sum()} of {len(missing)} predicted scores are NaN or infinite, the first in clip "
             f"{predictions.clip[missing][0]}; look for a diverged training"
         )
     return predictions.score
@@ -190,7 +213,49 @@ def match(ranked: Rows, truth: Rows, thresholds: Sequence[float], *, union_extra
     same = (clips[clip_Q] == ranked.clip) & (ranked.label < labels) & (keys_G[group_Q] == key_Q)
     candidate = np.flatnonzero(same)
     group_C = group_Q[candidate]
+    instances_G, candidates_G = (np.bincount(numbers, minlength=len(unique)) for numbers in (group, group_C))
+    for groups, widest in _pieces(instances_G, candidates_G):
+        inside = np.flatnonzero(np.isin(group_C, groups)) if len(groups) < len(unique) else np.arange(len(candidate))
+        place = np.searchsorted(groups, group_C[inside])
+        _claim(claimed_QT, ranked, candidate[inside], place, truth, rows_GN[groups, :widest], thresholds_T, union_extra)
+    return claimed_QT
 
+
+def _pieces(instances_G: Integers, candidates_G: Integers) -> Iterator[tuple[Integers, int]]:
+    """Groups, ascending, in pieces of limited size once padded, each with the instances of its fullest group."""
+    by_size = np.argsort(instances_G, kind="stable")
+    begin, candidates = 0, 0
+    for end, group in enumerate(by_size):
+        candidates += int(candidates_G[group])
+        if candidates * int(instances_G[group]) > LARGEST_PIECE and end > begin:
+            piece = by_size[begin:end]
+            yield np.sort(piece), int(instances_G[piece].max())
+            begin, candidates = end, int(candidates_G[group])
+    yield np.sort(by_size[begin:]), int(instances_G[by_size[begin:]].max())
+
+
+def _claim(
+    claimed_QT: Integers,
+    ranked: Rows,
+    candidate: Integers,
+    group_C: Integers,
+    truth: Rows,
+    rows_GN: Integers,
+    thresholds_T: Reals,
+    union_extra: float,
+) -> None:
+    """Matches some groups and notes the claims.
+
+    Args:
+        claimed_QT: (Q, T) what is filled in.
+        ranked: (Q) predictions.
+        candidate: (C,) rows of the predictions that may claim something, ascending.
+        group_C: (C,) their groups, rows of `rows_GN`.
+        truth: (M) ground truth.
+        rows_GN: (G, N) rows of the ground truth in each group, padded with -1.
+        thresholds_T: (T,) tIoU values.
+        union_extra: as in `tiou`.
+    """
     tiou_CN = tiou(ranked.segment[candidate][:, None], truth.segment[rows_GN[group_C]], union_extra=union_extra)
     tiou_CN[rows_GN[group_C] < 0] = -1
     near = tiou_CN.max(axis=1) >= thresholds_T.min()
@@ -198,8 +263,8 @@ def match(ranked: Rows, truth: Rows, thresholds: Sequence[float], *, union_extra
 
     # Flipped, so that argmax finds the last of equal tIoUs.
     tiou_CN, rows_GN = tiou_CN[:, ::-1], rows_GN[:, ::-1]
-    taken_GTN = np.zeros((len(unique), len(thresholds_T), rows_GN.shape[1]), dtype=bool)
-    for row in table(group_C, len(unique)).T:
+    taken_GTN = np.zeros((len(rows_GN), len(thresholds_T), rows_GN.shape[1]), dtype=bool)
+    for row in table(group_C, len(rows_GN)).T:
         row_R = row[row >= 0]
         group_R = group_C[row_R]
         tiou_R1N = tiou_CN[row_R, None]
@@ -208,7 +273,6 @@ def match(ranked: Rows, truth: Rows, thresholds: Sequence[float], *, union_extra
         r, t = np.nonzero(free.any(axis=-1))
         taken_GTN[group_R[r], t, best_RT[r, t]] = True
         claimed_QT[candidate[row_R[r]], t] = rows_GN[group_R[r], best_RT[r, t]]
-    return claimed_QT
 
 
 def tiou(first: Reals, second: Reals, *, union_extra: float = 0.0) -> Reals:

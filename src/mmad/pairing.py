@@ -41,7 +41,7 @@ def pair_up(
     if missing:
         notes.append(
             f"{len(missing)} of {len(clips)} clips have no predictions, the first is {missing[0]!r}; their actions "
-            f"count as missed."
+            f"count as missed (of a file with several splits, evaluate one by subset)."
         )
     chosen = [*clips, *(others if unknown == "count" else [])]
     return {clip: predictions.get(clip, empty_segments(scored=True)) for clip in chosen}, notes

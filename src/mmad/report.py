@@ -26,7 +26,7 @@ from mmad.pairing import pair_up
 from mmad.plots.figures import write_figures
 from mmad.plots.style import FORMATS
 from mmad.plots.timeline import Strip, plot_timelines
-from mmad.segments import Segments
+from mmad.segments import Segments, empty_segments
 from mmad.tables import Table, tables_of, write_tables
 from mmad.taxonomy import Taxonomy
 
@@ -36,6 +36,8 @@ SHOWN_CLIPS = 4
 SHOWN_FRAMES = 12
 FRAME_PIXELS = 120
 VIDEOS = ("link", "embed", "none")
+OPTIONAL = ("comparison", "subjects", "frame_map")
+"""Files that not every evaluation writes; those of an earlier one in the same folder must not stay."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +131,18 @@ def evaluate(
         MmadError: predictions are for clips that the ground truth does not know, there is no ground truth, or as in
             `mmad.average_precision.detection_map`.
     """
-    table, notes = pair_up(predictions, [clip.id for clip in clips], unknown=unknown)
-    clips = [*clips, *(Truth(id_, ()) for id_ in list(table)[len(clips) :])]
-    rows, truth = Rows.of(list(table.values())), Rows.of([clip.segments() for clip in clips])
-    subjects = _if_all_known([clip.subject for clip in clips])
-    durations = _if_all_known([clip.duration for clip in clips])
+    ids = [clip.id for clip in clips]
+    table, notes = pair_up(predictions, ids, unknown=unknown)
+    compared, other_notes = ({}, []) if others is None else pair_up(others, ids, unknown=unknown)
+    notes += [f"{names[1]}: {note}" for note in other_notes]
+    # Clips that only one side knows are there for both; each stands for itself in the bootstrap.
+    strangers = list(dict.fromkeys([*list(table)[len(ids) :], *list(compared)[len(ids) :]]))
+    every = [*clips, *(Truth(id_, (), subject=id_) for id_ in strangers)]
+    rows = Rows.of([table.get(clip.id, empty_segments(scored=True)) for clip in every])
+    truth = Rows.of([clip.segments() for clip in every])
+    subjects = _known([clip.subject for clip in every], notes, what="subject, so intervals draw clips")
+    durations = [clip.duration for clip in every]
+    _known(durations[: len(clips)], notes, what="duration, so coverage and ends of clips are left out")
     numbers = measure(
         rows,
         truth,
@@ -156,9 +165,8 @@ def evaluate(
     )
     comparison = None
     if others is not None:
-        compared, _ = pair_up(others, list(table), unknown="error" if unknown == "error" else "ignore")
         comparison = compare(
-            Rows.of(list(compared.values())),
+            Rows.of([compared.get(clip.id, empty_segments(scored=True)) for clip in every]),
             rows,
             truth,
             taxonomy=taxonomy,
@@ -168,11 +176,14 @@ def evaluate(
             draws=reporting.draws,
             unit=reporting.unit,
         )
-    return Evaluation(numbers, diagnosis, comparison, rows, clips, taxonomy, reporting)
+    return Evaluation(numbers, diagnosis, comparison, rows, every, taxonomy, reporting)
 
 
-def _if_all_known(values: Sequence[Known | None]) -> list[Known] | None:
+def _known(values: Sequence[Known | None], notes: list[str], *, what: str) -> list[Known] | None:
+    """The values if all are there; else None, and a note if some are."""
     known = [value for value in values if value is not None]
+    if 0 < len(known) < len(values):
+        notes.append(f"{len(values) - len(known)} of {len(values)} clips have no {what}.")
     return known if len(known) == len(values) else None
 
 
@@ -189,6 +200,9 @@ def write_report(folder: Path, evaluation: Evaluation, *, title: str, about: Map
         The files and folders written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for stale in (path for name in OPTIONAL for path in folder.glob(f"**/{name}.*")):
+        if stale.parent in (folder, folder / "tables", folder / "figures"):
+            stale.unlink()
     numbers, diagnosis, comparison = evaluation.numbers, evaluation.diagnosis, evaluation.comparison
     written = []
     for name, record in (("metrics", numbers), ("diagnosis", diagnosis), ("comparison", comparison)):
@@ -262,7 +276,7 @@ def summary(evaluation: Evaluation, *, on: str) -> str:
     lines += [
         "",
         f"Actions at tIoU {diagnosis['threshold']:g}, mAP_N {errors['base']:.1f}: {verb} "
-        + ", ".join(f"{name} +{gain:.1f}" for name, gain in gains),
+        + (", ".join(f"{name} +{gain:.1f}" for name, gain in gains if gain >= 0.05) or "errors would bring nothing"),
     ]
     if evaluation.comparison is not None:
         lines.append(_compared(evaluation.comparison))
@@ -301,7 +315,9 @@ def _address(video: Path, folder: Path, kind: str) -> str | None:
     """Where the page finds a video; relative, so that a folder that holds both can be moved."""
     if kind == "none":
         return None
-    if kind == "embed" and video.is_file():
+    if kind == "embed":
+        if not video.is_file():
+            return None
         return "data:video/mp4;base64," + base64.b64encode(video.read_bytes()).decode("ascii")
     try:
         return quote(Path(os.path.relpath(video.resolve(), folder.resolve())).as_posix())

@@ -168,6 +168,53 @@ def test_buckets_mode_and_per_frame_map_are_configured(command: Command, files: 
     assert (metrics()["unit"], metrics()["units"]) == ("clip", 6)
 
 
+def test_an_earlier_comparison_does_not_stay_beside_a_new_report(command: Command, files: Path, drawn: Path) -> None:
+    assert evaluate(command, files, drawn, f"against={files / 'poor.json'}") == 0
+    assert Path("out/comparison.json").exists()
+    assert evaluate(command, files, drawn) == 0
+    assert not [path for path in Path("out").rglob("*") if path.stem == "comparison"]
+
+
+def test_a_comparison_tells_what_its_other_file_lacks(
+    command: Command, files: Path, drawn: Path, tmp_path: Path
+) -> None:
+    document = json.loads((files / "poor.json").read_text())
+    some = dict(list(document["results"].items())[:2])
+    (tmp_path / "some.json").write_text(json.dumps({"results": some}))
+    assert evaluate(command, files, drawn, "against=some.json") == 0
+    assert "some.json: 4 of 6 clips have no predictions" in metrics()["notes"][0]
+
+
+def test_the_page_does_not_tell_the_users_folders(command: Command, files: Path, drawn: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_bytes((files / "good.json").read_bytes())
+    (tmp_path / "truth.csv").write_bytes((drawn / "annotations" / "test.csv").read_bytes())
+    paths = [f"predictions={tmp_path}/mine.json", f"annotations={tmp_path}/truth.csv"]
+    assert command("mmad-eval", *paths, *LIGHT) == 0
+    page = Path("out/report.html").read_text()
+    assert "predictions=mine.json" in page
+    assert str(tmp_path) not in page
+
+
+def test_names_with_dollar_signs_are_no_formulas(command: Command, files: Path, drawn: Path, tmp_path: Path) -> None:
+    (tmp_path / "run$^^$.json").write_bytes((files / "good.json").read_bytes())
+    quoted = f"predictions='{tmp_path}/run$^^$.json'"
+    others = [f"against={files / 'poor.json'}", f"annotations={drawn}/annotations/test.csv"]
+    assert command("mmad-eval", quoted, *others, *LIGHT, "report.figures=[svg]") == 0
+    assert "run$^^$.json" in Path("out/figures/comparison.svg").read_text()
+
+
+def test_jobs_of_a_sweep_do_not_share_an_output(
+    command: Command, files: Path, drawn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = [f"predictions={files / 'good.json'}", f"annotations={drawn}/annotations/test.csv", *LIGHT[:2]]
+    protocols = ["protocol=mmad,opentad", "hydra.sweep.dir=sweep"]
+    assert command("mmad-eval", "-m", *sweep, *protocols, "output=same") == 2
+    assert "every job of the sweep would write there" in capsys.readouterr().err
+    assert command("mmad-eval", "-m", *sweep, *protocols) == 0
+    assert Path("sweep/0/report.html").exists()
+    assert Path("sweep/1/report.html").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -182,6 +229,8 @@ def test_buckets_mode_and_per_frame_map_are_configured(command: Command, files: 
         ("videos=nowhere", "nowhere"),
         ("against=nowhere.json", "nowhere.json does not exist"),
         ("labels=nowhere.csv", "nowhere.csv"),
+        ("protocol.thresholds=0.5", "expected a list"),
+        ("protocol.union_extra=-1", "no negative seconds"),
     ],
 )
 def test_faults_are_one_sentence(
@@ -195,18 +244,38 @@ def test_faults_are_one_sentence(
     assert not Path("out/metrics.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["checkpoint=a.ckpt", "videos=b"], "videos=b goes with predictions=FILE"),
+        (["checkpoint=a.ckpt", "labels=b"], "labels=b goes with predictions=FILE"),
+        (["predictions=a.json", "output=taken"], "output=taken is a file"),
+        (["predictions=a.json", "submission=a.zip", "against=b"], "needs annotations=FILE"),
+    ],
+)
+def test_settings_that_do_not_go_together(
+    command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    (tmp_path / "taken").write_text("")
+    assert command("mmad-eval", *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_wandb_gets_tables_and_figures_and_no_video(
     command: Command, files: Path, drawn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import wandb
 
+    Path("out/figures").mkdir(parents=True)
+    Path("out/figures/face.png").write_bytes(b"somebody")
     logged: dict[str, object] = {}
     monkeypatch.setattr(wandb.Run, "log", lambda self, data, *_, **__: logged.update(data))
-    assert evaluate(command, files, drawn, "logger=wandb", "report.figures=[png]", f"videos={drawn}/test") == 0
+    assert evaluate(command, files, drawn, "logger=wandb", f"videos={drawn}/test") == 0
     tables = {name for name, value in logged.items() if isinstance(value, wandb.Table)}
     pictures = {name for name, value in logged.items() if isinstance(value, wandb.Image)}
     assert {"tables/classes", "tables/false_positives", "tables/detection_map"} <= tables
     assert {"figures/false_positives", "figures/false_negatives", "figures/confusion"} <= pictures
     assert tables | pictures == set(logged)
+    assert "figures/face" not in logged
     assert wandb.run is None
     shutil.rmtree("wandb", ignore_errors=True)

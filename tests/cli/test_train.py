@@ -56,6 +56,17 @@ def test_a_run_leaves_its_results(command: Command, small: list[str], capsys: py
     assert losses[1] < losses[0]
 
 
+def test_a_protocol_without_a_mean_does_not_stop_training(
+    command: Command, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PointTAD's refuses classes that are predicted without ground truth: the report says so, predictions stay."""
+    few = ["trainer.max_epochs=1", f"hydra.run.dir={RUN}"]
+    assert command("mmad-train", *small, *few, "protocol=pointtad") == 2
+    assert "has predictions but no ground truth" in capsys.readouterr().err
+    assert (RUN / "checkpoints" / "best.ckpt").exists()
+    assert (RUN / "predictions.json").exists()
+
+
 def test_a_checkpoint_holds_what_was_trained_and_names_the_rest(checkpoint: dict) -> None:
     names = set(checkpoint["state_dict"])
     assert not [n for n in names if n.startswith(("detector.backbone.blocks", "detector.backbone.patch_embed"))]

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sample
 from arrays import THREE, cases, found, truth
 from mmad.annotations import Instance, Truth
 from mmad.diagnosis import Settings, diagnose, measure
@@ -177,6 +178,32 @@ def test_shown_clips_tell_kind_match_and_reason():
     assert second["predictions"][0]["tiou"] is None
     assert (len(third["predictions"]), third["hidden"]) == (SHOWN, 3)
     assert third["duration"] == 1
+
+
+def test_kept_predictions_and_matches_are_shown_however_many_there_are():
+    many = 2 * SHOWN
+    instances = tuple(Instance(3 * i, 3 * i + 2, 0) for i in range(many))
+    right = [(0, 0, 3 * i, 3 * i + 2, 0.9 - i / 1000) for i in range(many)]
+    weak = [(0, 1, 3 * i, 3 * i + 1, 0.1) for i in range(many)]
+    (clip,) = shown_clips(found(*right, *weak), [Truth("long", instances)], taxonomy=THREE)
+    assert [row["match"] for row in clip["truth"]] == list(range(many))
+    assert (len(clip["predictions"]), clip["hidden"]) == (many, many)
+
+
+def test_the_viewer_counts_what_the_tables_count():
+    diagnosis = sample.diagnosis()["action"]
+    best = {line["name"]: line["best_score"] for line in diagnosis["classes"]}
+    kinds, shown = diagnosis["false_positives"]["kinds"], sample.shown()
+    counted = dict.fromkeys(kinds[1:], 0)
+    for prediction in (prediction for clip in shown for prediction in clip["predictions"]):
+        least = best.get(sample.TAXONOMY.actions[prediction["label"]])
+        if prediction["kind"] and least is not None and prediction["score"] >= least:
+            counted[kinds[prediction["kind"]]] += 1
+    assert counted == {kind: sum(line["errors"][kind] for line in diagnosis["classes"]) for kind in kinds[1:]}
+    assert counted["substitution"] > 0
+    assert (
+        sum(row["missed"] is not None for clip in shown for row in clip["truth"]) == diagnosis["kept_misses"]["missed"]
+    )
 
 
 @FEW

@@ -150,6 +150,15 @@ def test_buckets_need_ascending_edges(edges):
         Buckets(edges, ("a", "b"))
 
 
+def test_what_is_known_of_clips_may_be_an_array_or_partly_unknown():
+    numbers = measure(GOOD, ONE, taxonomy=THREE, subjects=np.array(["p", "q"]), draws=5)
+    assert [row["subject"] for row in numbers["per_subject"]] == ["p", "q"]
+    assert measure(GOOD, ONE, taxonomy=THREE, subjects=["p", None], draws=5)["unit"] == "clip"
+    for mode in MODES:
+        level = diagnose(GOOD, ONE, taxonomy=THREE, durations=[5, None], settings=Settings(mode=mode))["action"]
+        assert "coverage" not in [c["name"] for c in level["false_negatives"]["characteristics"]]
+
+
 @pytest.mark.parametrize("durations", [{0: 5.0}, [5.0]])
 def test_a_clip_without_duration_is_named(durations):
     with pytest.raises(MmadError, match="clip number 1 has rows"):

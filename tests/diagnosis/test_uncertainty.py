@@ -74,6 +74,13 @@ def test_mean_of_classes_leaves_absent_ones_out_unless_all_count():
     assert mean_of_classes(ap, all_classes=True)[0, 0] == pytest.approx(0.5)
 
 
+def test_draws_without_an_instance_tell_nothing():
+    # One of four clips holds both instances, of which one is found: the whole gives 50, and so does every draw of it.
+    ground_truth = truth((0, 0, 0, 2), (0, 0, 4, 6))
+    numbers = measure(found((0, 0, 0, 2, 0.9)), ground_truth, taxonomy=THREE, durations=[9.0] * 4, draws=200)
+    assert numbers["interval"] == pytest.approx((50, 50))
+
+
 def noisy(seed: int, quality: float) -> tuple[Rows, Rows]:
     rng = np.random.default_rng(seed)
     start = rng.uniform(0, 8, 240)

@@ -387,6 +387,18 @@ def test_loop_plays_a_segment_again(view: Any, built: Path) -> None:
     assert 0.95 <= video(page, "currentTime") <= 1.5
 
 
+def test_counts_of_body_groups_do_not_lead_to_clips(view: Any, built: Path) -> None:
+    page = view(built, address="#level=body")
+    until(page, "document.querySelector('[data-level=body]').getAttribute('aria-pressed') === 'true'")
+    assert page.locator("#fp-legend button").count() > 0
+    assert page.locator("#fp-legend button:not([disabled]), #reasons button:not([disabled])").count() == 0
+    assert page.locator("#fp-profile [role=button], #gains [role=button]").count() == 0
+    assert page.locator("#confused a, #confused button.link").count() == 0
+    before = hash_of(page)
+    page.locator("#matrix rect").nth(3).click(force=True)
+    assert hash_of(page) == before
+
+
 def test_keys_work_the_viewer(view: Any, built: Path) -> None:
     page = view(built, address="#clip=filmed", absent=True)
     wait_for_video(page)

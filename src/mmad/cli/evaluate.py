@@ -1,8 +1,12 @@
 """`mmad-eval`: Detection-mAP and error analysis of a checkpoint on its data, or of a predictions file."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mmad.cli.entry import plain, run
@@ -21,6 +25,11 @@ def evaluate(cfg: DictConfig) -> None:
             "Pass either checkpoint=FILE, or predictions=FILE annotations=FILE; "
             f"{'neither' if cfg.checkpoint is None else 'both'} came."
         )
+    if Path(cfg.output).is_file():
+        raise MmadError(f"output={cfg.output} is a file, expected a folder to write into; name another one.")
+    mode = HydraConfig.get()
+    if mode.mode == RunMode.MULTIRUN and Path(cfg.output).resolve() != Path(mode.runtime.output_dir).resolve():
+        raise MmadError(f"output={cfg.output}: every job of the sweep would write there; leave output out.")
     if cfg.checkpoint is not None:
         evaluate_checkpoint(cfg)
     else:
@@ -29,6 +38,12 @@ def evaluate(cfg: DictConfig) -> None:
 
 def evaluate_checkpoint(cfg: DictConfig) -> None:
     """Runs the checkpoint's detector on a split and writes what a training run writes."""
+    needless = [name for name in ("annotations", "labels", "subset", "fps", "videos") if cfg[name] is not None]
+    if needless:
+        raise MmadError(
+            f"{needless[0]}={cfg[needless[0]]} goes with predictions=FILE; a checkpoint brings its own data "
+            f"(split=..., root=...)."
+        )
     from mmad.cli.train import check_device, finish, quiet
 
     check_device(cfg.trainer)
@@ -56,16 +71,17 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
     trainer = instantiate(cfg.trainer, enable_progress_bar=sys.stderr.isatty())
     trainer.test(module, data, verbose=False)
     if trainer.is_global_zero:
-        finish(
-            module,
-            data,
-            Path(cfg.output),
-            reporting=reporting,
-            loggers=_loggers(cfg),
-            others=others,
-            names=_names(cfg.checkpoint, cfg.against or ""),
-            submission=cfg.submission,
-        )
+        with _logging(cfg) as loggers:
+            finish(
+                module,
+                data,
+                Path(cfg.output),
+                reporting=reporting,
+                loggers=loggers,
+                others=others,
+                names=_names(cfg.checkpoint, cfg.against or ""),
+                submission=cfg.submission,
+            )
 
 
 def evaluate_predictions_file(cfg: DictConfig) -> None:
@@ -118,14 +134,15 @@ def evaluate_predictions_file(cfg: DictConfig) -> None:
         others=others,
         unknown=cfg.unknown_clips,
     )
-    conclude(
-        evaluation,
-        folder=Path(cfg.output),
-        title=f"{Path(cfg.predictions).name} on {Path(cfg.annotations).name}",
-        on=f"{len(truth)} clips",
-        paths=written,
-        loggers=_loggers(cfg),
-    )
+    with _logging(cfg) as loggers:
+        conclude(
+            evaluation,
+            folder=Path(cfg.output),
+            title=f"{Path(cfg.predictions).name} on {Path(cfg.annotations).name}",
+            on=f"{evaluation.numbers['clips']} clips",
+            paths=written,
+            loggers=loggers,
+        )
 
 
 def _names(first: str, second: str) -> tuple[str, str]:
@@ -135,14 +152,19 @@ def _names(first: str, second: str) -> tuple[str, str]:
     return str(Path(*a[-1 - same :])), str(Path(*b[-1 - same :]))
 
 
-def _loggers(cfg: DictConfig) -> list:
-    """The configured loggers, W&B told of the configuration."""
+@contextmanager
+def _logging(cfg: DictConfig) -> Iterator[list]:
+    """The configured loggers, W&B told of the configuration; its run ends with the block."""
     if not cfg.logger:
-        return []  # without loading Lightning, which takes longer than evaluating a file
+        yield []  # without loading Lightning, which takes longer than evaluating a file
+        return
     from hydra.utils import instantiate
 
-    from mmad.lit.loggers import describe
+    from mmad.lit.loggers import describe, finish
 
     loggers = list(instantiate(cfg.logger).values())
-    describe(loggers, plain(cfg))
-    return loggers
+    try:
+        describe(loggers, plain(cfg))
+        yield loggers
+    finally:
+        finish(loggers)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shlex
 import sys
 import warnings
@@ -239,23 +240,25 @@ def conclude(
     paths: Sequence[Path],
     loggers: "Sequence[Logger]",
 ) -> None:
-    """Writes the report, sends it to W&B where that is configured, and prints the table and the files written."""
+    """Writes the report, prints the table and the files written, and tells W&B where that is configured."""
     from mmad.cli.versions import versions
     from mmad.report import summary, write_report
 
-    about = {"command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), **versions()}
-    about["date"] = f"{datetime.now():%Y-%m-%d %H:%M}"
+    about = {"command": _command(), **versions(), "date": f"{datetime.now():%Y-%m-%d %H:%M}"}
     written = write_report(folder, evaluation, title=title, about=about)
-    if loggers:
-        from mmad.lit.loggers import finish, log_report
-
-        try:
-            log_report(loggers, evaluation.numbers, evaluation.tables(), folder / "figures")
-        finally:
-            finish(loggers)
     print(f"\n{summary(evaluation, on=on)}\n")
     for path in [*paths, *written]:
         print(f"  {shown(path)}")
+    if loggers:
+        from mmad.cli.tracking import log_report
+
+        log_report(loggers, evaluation)
+
+
+def _command() -> str:
+    """The command line without the user's folders: a page may be sent to others."""
+    line = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return line.replace(f"{Path.cwd()}{os.sep}", "").replace(str(Path.home()), "~")
 
 
 def shown(path: Path) -> str:

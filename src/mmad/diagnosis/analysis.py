@@ -1,5 +1,6 @@
 """All analyses of predictions at both levels."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from mmad.diagnosis.settings import Settings
 from mmad.matching import Rows
 from mmad.taxonomy import Taxonomy
 
-Durations = Mapping[int, float] | Sequence[float]
+Durations = Mapping[int, float | None] | Sequence[float | None]
 
 
 def diagnose(
@@ -95,7 +96,8 @@ def _detad_truth(truth: Rows, durations: Durations | None) -> Rows:
     length = truth.segment[:, 1] - truth.segment[:, 0]
     kept = length > 0
     if durations is not None:
-        kept &= length <= looked_up(truth.clip, durations)
+        seconds = [math.inf if known is None else known for known in looked_up(truth.clip, durations)]
+        kept &= length <= seconds
     return truth.take(kept)
 
 

@@ -49,7 +49,6 @@ def false_negatives(level: Level) -> FalseNegatives:
     everything = np.ones(len(missed_M), dtype=bool)
     map_n, _ = _map_n(level, everything)
     counts = np.bincount(reasons_of(level)[missed_M], minlength=len(REASONS)).tolist()
-    clips = len(np.union1d(level.predictions.clip, level.truth.clip))
     missed = int(missed_M.sum())
     return {
         "instances": len(missed_M),
@@ -57,7 +56,7 @@ def false_negatives(level: Level) -> FalseNegatives:
         "rate": 100 * missed / len(missed_M),
         "interval": wilson(missed, len(missed_M)),
         "reasons": dict(zip(REASONS, counts, strict=True)),
-        "predictions_per_clip": len(level.predictions) / clips,
+        "predictions_per_clip": len(level.predictions) / level.clips,
         "map_n": map_n or 0.0,
         "characteristics": [
             _characteristic(level, name, values_M, level.settings.buckets[name], missed_M, map_n or 0.0)

@@ -34,23 +34,22 @@ def frame_map(
     body_of = np.asarray(taxonomy.body_of, dtype=np.int64)
     means = []
     for label_of, classes in ((np.arange(len(body_of)), len(body_of)), (body_of, len(taxonomy.bodies))):
-        truth_FK = _painted(ground_truth, label_of, frames_V, rate=rate, classes=classes) > 0
-        score_FK = _painted(predictions, label_of, frames_V, rate=rate, classes=classes)
-        ap = [
-            binary_average_precision(
-                torch.from_numpy(score_FK[:, k]), torch.from_numpy(truth_FK[:, k].astype(np.int64))
-            )
-            for k in np.flatnonzero(truth_FK.any(axis=0))
-        ]
+        ap = []
+        for label in range(classes):
+            truth_F = _painted(ground_truth.take(label_of[ground_truth.label] == label), frames_V, rate=rate)
+            if truth_F.any():
+                score_F = _painted(predictions.take(label_of[predictions.label] == label), frames_V, rate=rate)
+                found = binary_average_precision(torch.from_numpy(score_F), torch.from_numpy(truth_F).long())
+                ap.append(float(found))
         # Ground truth may be shorter than a frame and cover no middle of any.
-        means.append(100 * float(torch.stack(ap).mean()) if ap else 0.0)
+        means.append(100 * float(np.mean(ap)) if ap else 0.0)
     return {"rate": rate, "action": means[0], "body": means[1]}
 
 
-def _painted(rows: Rows, label_of: Integers, frames_V: Integers, *, rate: float, classes: int) -> Reals:
-    """(F, K) the best value of the rows that cover a frame: ranks of scores in (0, 1], or 1; 0 where none does."""
+def _painted(rows: Rows, frames_V: Integers, *, rate: float) -> Reals:
+    """(F,) the best value of the rows of a class that cover a frame: ranks of scores in (0, 1], or 1; 0 without one."""
     begin_V = np.cumsum(frames_V) - frames_V
-    painted_FK = np.zeros((int(frames_V.sum()), classes))
+    painted_F = np.zeros(int(frames_V.sum()))
     value = np.ones(len(rows))
     if rows.score is not None and len(rows):
         # Ranks, since the metric takes values outside 0 to 1 for logits; AP depends on their order alone.
@@ -58,7 +57,7 @@ def _painted(rows: Rows, label_of: Integers, frames_V: Integers, *, rate: float,
         value = (rank.reshape(-1) + 1.0) / len(scores)
     first = np.ceil(rows.segment[:, 0] * rate - 0.5).astype(np.int64).clip(min=0)
     last = np.minimum(np.ceil(rows.segment[:, 1] * rate - 0.5).astype(np.int64), frames_V[rows.clip])
-    for begin, a, b, label, v in zip(begin_V[rows.clip], first, last, label_of[rows.label], value, strict=True):
-        part = painted_FK[begin + a : begin + max(a, b), label]
+    for begin, a, b, v in zip(begin_V[rows.clip], first, last, value, strict=True):
+        part = painted_F[begin + a : begin + max(a, b)]
         np.maximum(part, v, out=part)
-    return painted_FK
+    return painted_F

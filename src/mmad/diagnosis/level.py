@@ -45,6 +45,7 @@ class Level:
         duration: (M,) seconds of each instance's clip; None where not all are known.
         settings: what was asked.
         protocol: how Detection-mAP is counted.
+        clips: how many clips have rows of either side.
     """
 
     predictions: Rows
@@ -59,6 +60,7 @@ class Level:
     duration: Reals | None
     settings: Settings
     protocol: Protocol
+    clips: int
 
     @property
     def classes(self) -> int:
@@ -174,7 +176,7 @@ def level_of(
     codes: Sequence[str],
     group_K: Sequence[int],
     groups: Sequence[str],
-    durations: Mapping[int, float] | Sequence[float] | None,
+    durations: Mapping[int, float | None] | Sequence[float | None] | None,
     settings: Settings,
 ) -> Level:
     """A level from its ranking; `durations` are by clip number, in seconds; see `Level` for the other arguments."""
@@ -194,6 +196,7 @@ def level_of(
         duration=None if known is None or None in known else np.asarray(known, dtype=np.float64),
         settings=settings,
         protocol=ranking.protocol,
+        clips=len(np.union1d(ranking.predictions.clip, ranking.truth.clip)),
     )
 
 

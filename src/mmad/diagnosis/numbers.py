@@ -39,8 +39,8 @@ def measure(
     ground_truth: Rows,
     *,
     taxonomy: Taxonomy,
-    subjects: Mapping[int, str] | Sequence[str] | None = None,
-    durations: Mapping[int, float] | Sequence[float] | None = None,
+    subjects: Mapping[int, str | None] | Sequence[str | None] | None = None,
+    durations: Mapping[int, float | None] | Sequence[float | None] | None = None,
     protocol: Protocol = MMAD,
     draws: int = DRAWS,
     unit: str | None = None,
@@ -67,6 +67,8 @@ def measure(
     Raises:
         MmadError: subjects or durations are needed and not all known, or as in `mmad.average_precision.detection_map`.
     """
+    if draws < 0:
+        raise MmadError(f"{draws} draws of the bootstrap, expected 0 or more.")
     predictions, ground_truth, clips = _numbered(predictions, ground_truth, subjects, durations)
     action, body = levels(predictions, ground_truth, taxonomy=taxonomy, protocol=protocol)
     report = report_of(action, body, taxonomy=taxonomy)
@@ -82,7 +84,7 @@ def measure(
         "unit": units.kind if len(weights_DU) else None,
         "units": len(units.names),
         "draws": len(weights_DU),
-        "per_subject": _subjects(action, body, _units(clips, subjects, unit="subject")) if subjects else [],
+        "per_subject": _subjects(action, body, clips, subjects),
         "frame_map": None
         if frame_rate is None
         else frame_map(
@@ -107,7 +109,7 @@ def compare(
     *,
     taxonomy: Taxonomy,
     names: tuple[str, str] = ("first", "second"),
-    subjects: Mapping[int, str] | Sequence[str] | None = None,
+    subjects: Mapping[int, str | None] | Sequence[str | None] | None = None,
     protocol: Protocol = MMAD,
     draws: int = DRAWS,
     unit: str | None = None,
@@ -252,7 +254,8 @@ def _level(report: Mapping, ranking: Ranking, ap_DKT: Reals, *, names: Sequence[
     }
 
 
-def _subjects(action: Ranking, body: Ranking, units: Units) -> list[SubjectRow]:
+def _subjects(action: Ranking, body: Ranking, clips: Integers, subjects: ByClip | None) -> list[SubjectRow]:
+    units = _units(clips, subjects, unit=None)
     if units.kind != "subject":
         return []
     alone_UU = np.eye(len(units.names))

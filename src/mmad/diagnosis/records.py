@@ -118,7 +118,7 @@ class Bucket(TypedDict):
         missed: how many no prediction matched.
         rate: missed / instances in percent; None without instances.
         interval: Wilson's, of the rate; None without instances.
-        map_n: mAP_N in percent of the classes that have instances here, see `Sensitivity`; None without instances.
+        map_n: mAP_N in percent of the classes that have instances here, see `false_negatives`; None without instances.
         classes: how many classes those are.
     """
 
@@ -440,8 +440,8 @@ class ShownClip(TypedDict):
         id, subject: subject is None where unknown.
         duration: seconds; the last end of anything in it where unknown.
         video: address relative to the page, absolute, or a data address; None without a video.
-        truth, predictions: predictions best score first, at most as many as the page shows.
-        hidden: how many predictions were left out.
+        truth, predictions: predictions best score first.
+        hidden: how many predictions were left out; none of them is kept or claims an instance.
     """
 
     id: str

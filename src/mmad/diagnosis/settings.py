@@ -88,8 +88,8 @@ class Settings:
                 f"diagnosis.threshold={self.threshold}, diagnosis.background={self.background}: expected "
                 f"0 < background < threshold <= 1."
             )
-        asked = {name: buckets for name, buckets in self.buckets.items() if buckets is not None}
+        asked = {name: buckets for name, buckets in (self.buckets or {}).items() if buckets is not None}
         object.__setattr__(self, "buckets", asked)
-        unknown = [name for name in self.buckets if name not in UNITS]
+        unknown = [name for name in asked if name not in UNITS]
         if unknown:
             raise MmadError(f"diagnosis.buckets.{unknown[0]}: choose from {', '.join(UNITS)}.")

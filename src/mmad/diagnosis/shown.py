@@ -15,7 +15,7 @@ from mmad.matching import Rows, table
 from mmad.taxonomy import Taxonomy
 
 SHOWN = 50
-"""Predictions shown per clip, best score first."""
+"""Predictions shown per clip, best score first; all that are kept or claim an instance come on top of that."""
 
 
 def shown_clips(
@@ -45,7 +45,10 @@ def shown_clips(
     level = action_level(ranking, taxonomy=taxonomy, durations=None, settings=settings)
     own, other, _ = level.overlaps
     kept = level.only(level.kept_Q)
-    kind_Q, missed_M, reason_M = kinds_of(level, level.claimed_Q), ~kept.matched(kept.claimed_Q), reasons_of(kept)
+    # Kept predictions are judged among themselves, as in the tables; weaker ones among all.
+    kind_Q = np.where(level.kept_Q, kinds_of(level, level.kept_claims_Q), kinds_of(level, level.claimed_Q))
+    missed_M, reason_M = ~kept.matched(kept.claimed_Q), reasons_of(kept)
+    telling_Q = level.kept_Q | (level.claimed_Q >= 0)
     by_score = level.by_score
     rows_of_clip = table(level.predictions.clip[by_score], len(clips))
     truth_of_clip = table(level.truth.clip, len(clips))
@@ -56,7 +59,7 @@ def shown_clips(
     shown: list[ShownClip] = []
     for number, clip in enumerate(clips):
         every = by_score[rows_of_clip[number][rows_of_clip[number] >= 0]] if rows_of_clip.shape[1] else by_score[:0]
-        some = every[:SHOWN]
+        some = every[(np.arange(len(every)) < SHOWN) | telling_Q[every]]
         instances = truth_of_clip[number][truth_of_clip[number] >= 0]
         claims = {int(level.claimed_Q[q]): place for place, q in enumerate(some) if level.claimed_Q[q] >= 0}
         ends = [*level.predictions.segment[some, 1], *level.truth.segment[instances, 1]]

@@ -73,15 +73,16 @@ def weighted_average_precision(ranking: Ranking, unit_of: Sequence[int] | Intege
 
 
 def mean_of_classes(ap_DKT: Reals, *, all_classes: bool = False) -> Reals:
-    """(D, T) mean over the classes that a draw holds.
+    """(D, T) mean over the classes that a draw holds; NaN for a draw without any.
 
     Args:
         ap_DKT: (D, K, T) with NaN for absent classes.
         all_classes: absent classes count as 0 instead.
     """
     there = ~np.isnan(ap_DKT)
-    total = np.where(there, ap_DKT, 0).sum(axis=1)
-    return total / (ap_DKT.shape[1] if all_classes else np.maximum(there.sum(axis=1), 1))
+    total, count = np.where(there, ap_DKT, 0).sum(axis=1), there.sum(axis=1)
+    mean = total / (ap_DKT.shape[1] if all_classes else np.maximum(count, 1))
+    return np.where(count > 0, mean, np.nan)
 
 
 def interval(value: float, draws: Reals, *, lowest: float = 0.0) -> Interval | None:

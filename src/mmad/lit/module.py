@@ -1,6 +1,7 @@
 """Training and evaluation of a detector under Lightning."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import lightning as L
 import torch
@@ -27,7 +28,8 @@ class DetectionModule(L.LightningModule):
         seed: with the step, seeds dropout and drop path.
         optimizer: called with the backbone and the head; evaluation needs none.
         scheduler: called with the optimiser and `steps`, the optimiser steps of the run; evaluation needs none.
-        protocol: how Detection-mAP is counted.
+        protocol: how Detection-mAP is counted; a monitored value must exist, so classes without ground truth never
+            count here.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class DetectionModule(L.LightningModule):
         super().__init__()
         self.detector, self.taxonomy, self.seed = detector, taxonomy, seed
         self.make_optimizer, self.make_scheduler = optimizer, scheduler
-        self.metric = DetectionMAP(taxonomy, protocol=protocol)
+        self.metric = DetectionMAP(taxonomy, protocol=replace(protocol, all_classes=False))
         self.detections: dict[int, Segments] = {}
         self.report: DetectionReport | None = None
         self._pending: dict[int, list[Segments]] = {}

@@ -92,7 +92,7 @@ function showClips(changes) {
   byId("clips").scrollIntoView();
   byId("stage").focus({ preventScroll: true });
 }
-const nearestKind = (kind) => showClips({ kind });
+const showKind = (kind) => showClips({ kind });
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -135,7 +135,9 @@ function drawLevel() {
   for (const words of document.querySelectorAll(".level")) words.textContent = level === "action" ? "actions" : "body groups";
   const names = level === "action" ? taxonomy.actions : taxonomy.bodies;
   const indexOf = (name) => names.indexOf(name);
-  const onPair = (row, column) => showClips({ pair: [level, row === null ? null : indexOf(confusion.names[row]), column === null ? null : indexOf(confusion.names[column])] });
+  // Clips are judged by actions: a count of body groups would lead to other predictions than it counts.
+  const onKind = level === "action" ? showKind : null;
+  const onPair = level !== "action" ? null : (row, column) => showClips({ pair: [level, row === null ? null : indexOf(confusion.names[row]), column === null ? null : indexOf(confusion.names[column])] });
   const onClass = (row) => showClips(level === "action" ? { label: indexOf(row.name) } : { group: indexOf(row.name) });
 
   const goTo = (section) => el("a", { href: `#${section}`, class: "quiet" }, "see");
@@ -144,10 +146,10 @@ function drawLevel() {
 
   const wrong = sum(profile.total) - profile.total[0];
   byId("fp-lead").textContent = `Of as many predictions as there are instances, best first (1G), ${percent(profile.slices[0][0], sum(profile.slices[0]))} are right. ` +
-    `Slice kG holds each class\u2019s ranks (k\u22121)\u00b7n+1 to k\u00b7n for its n instances; a good detector is right in 1G and has little to say after. Click a kind to see its clips.`;
-  drawProfile(byId("fp-profile"), profile, nearestKind);
-  drawProfileLegend(byId("fp-legend"), profile, nearestKind);
-  drawGains(byId("gains"), profile, nearestKind);
+    `Slice kG holds each class\u2019s ranks (k\u22121)\u00b7n+1 to k\u00b7n for its n instances; a good detector is right in 1G and has little to say after.${onKind ? " Click a kind to see its clips." : ""}`;
+  drawProfile(byId("fp-profile"), profile, onKind);
+  drawProfileLegend(byId("fp-legend"), profile, onKind);
+  drawGains(byId("gains"), profile, onKind);
   const same = Object.entries(profile.same_group).filter(([kind]) => profile.total[profile.kinds.indexOf(kind)]);
   byId("gains-note").textContent = [Object.keys(profile.repaired).length ? "Filled: gained by deleting these predictions; outline: by correcting them. " : "Gained by deleting these predictions. ",
     "The kinds do not add up. ", same.length ? `In the same body group: ${same.map(([kind, amount]) => `${kind} ${percent(amount, profile.total[profile.kinds.indexOf(kind)])}`).join(", ")}. ` : "",
@@ -159,7 +161,7 @@ function drawLevel() {
   const cards = kept.characteristics.map((each) => [each, el("div")]);
   show(byId("fn-profile"), cards.map(([each, host]) => el("figure", { class: "card" }, el("figcaption", {}, `Missed by ${each.name}`, each.unit ? el("span", { class: "quiet" }, ` (${each.unit})`) : null), host)));
   cards.forEach(([each, host], place) => drawMissed(host, each, kept.rate, misses.characteristics[place].buckets));
-  drawReasons(byId("reasons"), kept, nearestKind);
+  drawReasons(byId("reasons"), kept, onKind);
   drawSensitivity(byId("sensitivity"), misses);
   const most = [...misses.characteristics].sort((a, b) => b.sensitivity - a.sensitivity)[0];
   byId("sensitivity-note").textContent = `Dashed: all instances, ${number(misses.map_n)} %.` + (most

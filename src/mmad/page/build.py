@@ -4,7 +4,6 @@ import base64
 import hashlib
 import html
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from mmad.diagnosis.records import Comparison, Diagnosis, Numbers, ShownClip
 from mmad.errors import MmadError
+from mmad.formats.whole_file import write_whole
 from mmad.page.packing import pack_clips
 from mmad.taxonomy import Taxonomy
 
@@ -91,15 +91,8 @@ def write_page(
         "data": text.replace("<", "\\u003c"),
     }
     page = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _asset("template.html"))
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text(page, encoding="utf-8", newline="\n")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    write_whole(Path(path), page.encode())
+    return Path(path)
 
 
 def _asset(name: str) -> str:

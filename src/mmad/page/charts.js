@@ -58,7 +58,7 @@ function drawProfile(host, profile, onKind) {
       const bar = svg("g", { "data-kind": name, "aria-label": `${name}, slice ${place + 1}G: ${amount} of ${whole}` },
         svg("rect", { x, y: y(below / whole), width: step * 0.78, height: Math.max(0.5, y(from) - y(below / whole)),
           fill: kindFill(name, kind), stroke: "var(--card)", "stroke-width": 0.75 }));
-      press(bar, () => onKind(name));
+      if (onKind) press(bar, () => onKind(name));
       // One stop per kind, in the first slice; the legend below repeats the buttons in words.
       if (place) bar.setAttribute("tabindex", "-1");
       parts.push(tip(bar, () => [`${place + 1}G: ${plural(amount, name, name)}`, `${percent(amount, whole, 1)} of ${count(whole)}`, kindMeaning(name)]));
@@ -75,7 +75,7 @@ function drawProfile(host, profile, onKind) {
 function drawProfileLegend(host, profile, onKind) {
   const whole = sum(profile.total);
   show(host, profile.kinds.map((kind, index) =>
-    el("button", { type: "button", "data-kind": kind, on: { click: () => onKind(kind) } }, swatch(kindFill(kind, index)),
+    el("button", { type: "button", "data-kind": kind, disabled: onKind ? null : "", on: { click: () => onKind(kind) } }, swatch(kindFill(kind, index)),
       el("span", {}, kind), el("span", { class: "quiet" }, `${count(profile.total[index])}, ${percent(profile.total[index], whole)}`),
       el("small", {}, kindMeaning(kind)))));
 }
@@ -96,7 +96,7 @@ function drawGains(host, profile, onKind) {
       svg("rect", { x: 0.5, y: y + 16, width: Math.max(1, x(best)), height: 18, rx: 1, fill: differs ? "none" : kindFill(kind, index), stroke: kindStyle(kind, index).colour, "stroke-width": 1.4, "stroke-dasharray": differs ? "3 2" : null }),
       differs ? svg("rect", { x: 0.5, y: y + 16, width: Math.max(1, x(removed)), height: 18, rx: 1, fill: kindFill(kind, index) }) : null,
       text(x(Math.max(best, removed || 0)) + 6, y + 29, signed(best)));
-    press(group, () => onKind(kind));
+    if (onKind) press(group, () => onKind(kind));
     return tip(group, () => [`${kind}: ${kindMeaning(kind)}`, !missing(removed) && `${signed(removed, 2)} points if deleted`,
       !missing(repaired) && `${signed(repaired, 2)} points if corrected`, `from mAP_N ${number(profile.base, 1)} %`]);
   });
@@ -191,7 +191,7 @@ function drawReasons(host, misses, onKind) {
   show(host, el("div", { class: "rows" }, Object.entries(misses.reasons).map(([reason, amount]) => {
     const bar = el("span");
     bar.style.width = `${whole ? (100 * amount) / whole : 0}%`;
-    return el("button", { type: "button", "data-reason": reason, on: { click: () => onKind(`missed/${reason}`) } },
+    return el("button", { type: "button", "data-reason": reason, disabled: onKind ? null : "", on: { click: () => onKind(`missed/${reason}`) } },
       el("span", {}, reason), el("span", { class: "quiet" }, `${count(amount)}, ${percent(amount, whole)}`),
       el("span", { class: "track" }, bar), el("small", {}, REASON_MEANINGS[reason] || ""));
   })));

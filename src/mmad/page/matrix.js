@@ -42,7 +42,7 @@ function drawMatrix(host, confusion, bodies, onPair) {
         mark.append(text(left + (across_ + 0.5) * cell, top + (down_ + 0.5) * cell + 4, amount, { "text-anchor": "middle" }));
       }
       mark.classList.add("press");
-      mark.addEventListener("click", () => onPair(row === size ? null : row, column === size ? null : column));
+      if (onPair) mark.addEventListener("click", () => onPair(row === size ? null : row, column === size ? null : column));
       parts.push(tip(mark, () => [
         row === size ? `background, predicted ${confusion.names[column]}`
           : column === size ? `${confusion.names[row]}, missed`

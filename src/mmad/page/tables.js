@@ -78,7 +78,7 @@ function drawConfused(host, confusion, onPair) {
   if (!rows.length) return show(host, el("p", { class: "quiet" }, "No class was taken for another."));
   return sortableTable(host, [
     { title: "True", text: true, wide: true, value: (row) => confusion.names[row.row] },
-    { title: "Taken for", text: true, wide: true, value: (row) => confusion.names[row.column], show: (row) => linkTo(confusion.names[row.column], () => onPair(row.row, row.column)) },
+    { title: "Taken for", text: true, wide: true, value: (row) => confusion.names[row.column], show: (row) => (onPair ? linkTo : String)(confusion.names[row.column], () => onPair(row.row, row.column)) },
     { title: "n", value: (row) => row.amount, show: (row) => count(row.amount) },
     { title: "Share", hint: "of the true class's row", value: (row) => row.amount / row.whole, show: (row) => percent(row.amount, row.whole) },
   ], rows, { sort: [2, true], label: "Most confused classes", tall: true });

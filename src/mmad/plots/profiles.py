@@ -131,7 +131,7 @@ def _bucket_figure(diagnosis: Diagnosis, measure: Literal["rate", "map_n"], *, t
         for part in _parts(level[shown]["characteristics"])  # type: ignore[literal-required]
     ]
     widest = max(sum(len(characteristic["buckets"]) for characteristic in part) for _, _, part in rows)
-    figure = style.new_figure(max(7.0, 1.0 + 0.36 * widest), 0.5 + 2.3 * len(rows), title)
+    figure = style.new_figure(max(7.0, 1.0 + 0.36 * widest), 0.5 + 2.3 * len(rows), title, formula=True)
     note = "buckets with their bounds and numbers of instances; dashed: all instances"
     if measure == "rate":
         note += "\nlight: missed from each class's best score upwards; dark: missed by all predictions"

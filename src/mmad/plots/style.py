@@ -100,15 +100,16 @@ def conditions(diagnosis: Diagnosis) -> str:
     return f"tIoU {diagnosis['threshold']:g}, {mode} mode"
 
 
-def new_figure(width: float, height: float, title: str) -> Figure:
+def new_figure(width: float, height: float, title: str, *, formula: bool = False) -> Figure:
     """An empty figure whose parts make room for each other.
 
     Args:
         width, height: inches.
         title: above everything.
+        formula: whether dollar signs in the title make formulas; names of users must not.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title, parse_math=True)
+    figure.suptitle(title, parse_math=formula)
     return figure
 
 

@@ -140,10 +140,10 @@ def confusions(diagnosis: Diagnosis) -> Table:
         )
         for i, j in pairs[:LARGEST]:
             if count := matrix[i][j]:
-                share = 100 * count / sum(matrix[i][: len(names)])
+                share = 100 * count / sum(matrix[i])
                 together = None if level == "body" else "yes" if groups[i] == groups[j] else "no"
                 rows.append((level, names[i], names[j], count, share, together))
-    header = ("level", "true class", "predicted class", "predictions", "of those on the true class (%)", "same group")
+    header = ("level", "true class", "predicted class", "predictions", "of the true class's row (%)", "same group")
     return Table("confusions", f"What was taken for what: up to {LARGEST} largest pairs of a level", header, rows)
 
 
