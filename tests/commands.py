@@ -2,8 +2,13 @@
 
 from collections.abc import Callable
 
-from mmad.cli import evaluate, pretrain, train
+from mmad.cli import data, evaluate, pretrain, train
 
-COMMANDS = {"mmad-train": train.main, "mmad-eval": evaluate.main, "mmad-pretrain": pretrain.main}
+COMMANDS = {
+    "mmad-train": train.main,
+    "mmad-eval": evaluate.main,
+    "mmad-pretrain": pretrain.main,
+    "mmad-data": data.main,
+}
 
 Command = Callable[..., int]

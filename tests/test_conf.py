@@ -22,6 +22,10 @@ DATA = [
     "data=mma52 data.root=somewhere",
     "data=demo recipe=paper",
     "data=mma52 data.root=x recipe=demo",
+    "data=folder data.root=x",
+    "data=json data.root=x",
+    "data=elan data.root=x",
+    "data=boris data.root=x",
 ]
 
 

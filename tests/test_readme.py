@@ -10,7 +10,7 @@ from mmad.cli.entry import check_arguments
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-CONFIGS = {"mmad-train": "train", "mmad-eval": "eval", "mmad-pretrain": "pretrain"}
+CONFIGS = {"mmad-train": "train", "mmad-eval": "eval", "mmad-pretrain": "pretrain", "mmad-data": "dataset"}
 
 
 def commands() -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from mmad.errors import MmadError
 from mmad.formats.ground_truth import read_ground_truth
-from mmad.formats.labels import read_taxonomy
+from mmad.formats.labels import read_taxonomy, write_taxonomy
 from mmad.taxonomy import MMA52, Taxonomy
 
 
@@ -116,3 +116,8 @@ def test_files_that_are_no_ground_truth(tmp_path):
         read_taxonomy(annotated(tmp_path))
     with pytest.raises(MmadError, match="clip 'clip0': label is None, expected the name of a class"):
         read_taxonomy(annotated(tmp_path, None))
+
+
+def test_a_table_of_classes_comes_back(tmp_path):
+    write_taxonomy(tmp_path / "new" / "labels.csv", MMA52)
+    assert read_taxonomy(tmp_path / "new" / "labels.csv") == MMA52

@@ -10,10 +10,11 @@ import torch
 from mmad.backbones.videomae import VideoMAE
 from mmad.data.clips import collate
 from mmad.data.grid import Grid
+from mmad.data.sources import MMA52Source
 from mmad.data.transforms import CoverCrop
 from mmad.detector import Detector
 from mmad.heads.actionformer import ActionFormer
-from mmad.lit.datamodule import MMA52DataModule
+from mmad.lit.datamodule import ClipDataModule
 from mmad.lit.module import DetectionModule
 from mmad.nms import soft_nms
 from mmad.taxonomy import MMA52
@@ -27,8 +28,9 @@ def test_windows_of_a_clip_are_joined_whatever_batch_they_come_in(drawn: Path) -
     backbone = VideoMAE(embed_dim=24, depth=1, heads=2, resolution=(32, 32), frames_per_step=2)
     head = ActionFormer(in_channels=24, classes=52, channels=16, heads=2, convs=1, levels=2, max_proposals=300)
     detector = Detector(backbone, head, nms=partial(soft_nms, max_per_class=5)).eval()
-    data = MMA52DataModule(
+    data = ClipDataModule(
         str(drawn),
+        source=partial(MMA52Source, fps=None),
         make=None,
         grid=GRID,
         augment=CoverCrop((32, 32)),
@@ -37,7 +39,6 @@ def test_windows_of_a_clip_are_joined_whatever_batch_they_come_in(drawn: Path) -
         workers=0,
         cache=False,
         evaluate_split="test",
-        fps=None,
         seed=0,
     )
     module = DetectionModule(detector, taxonomy=MMA52, seed=0)

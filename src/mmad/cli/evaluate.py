@@ -66,6 +66,11 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
     if cfg.root is not None:
         settings.root, settings.make = cfg.root, None
     data = instantiate(settings, _convert_="all")
+    if data.make is None and data.taxonomy.actions != taxonomy.actions:
+        raise MmadError(
+            f"{data.root} has other classes than the checkpoint ({len(data.taxonomy.actions)}, not "
+            f"{len(taxonomy.actions)}, or in another order); put a labels.csv there with those of the checkpoint."
+        )
     data.check(data.evaluate_split)
     module = DetectionModule(detector, taxonomy=taxonomy, seed=trained.seed, protocol=reporting.protocol)
     trainer = instantiate(cfg.trainer, enable_progress_bar=sys.stderr.isatty())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
     from torch import nn
 
-    from mmad.lit.datamodule import MMA52DataModule
+    from mmad.lit.datamodule import ClipDataModule
     from mmad.lit.module import DetectionModule
     from mmad.report import Evaluation, Reporting
     from mmad.segments import Segments
@@ -167,7 +167,7 @@ def train(cfg: DictConfig) -> None:
         finish_logging(trainer.loggers)
 
 
-def begin(cfg: DictConfig) -> "tuple[Path, MMA52DataModule]":
+def begin(cfg: DictConfig) -> "tuple[Path, ClipDataModule]":
     """What every training command does first: checks the device, seeds, and gives the run's folder and its data."""
     check_device(cfg.trainer)
     import lightning as L
@@ -193,7 +193,7 @@ def introduce(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
 
 def finish(
     module: "DetectionModule",
-    data: "MMA52DataModule",
+    data: "ClipDataModule",
     folder: Path,
     *,
     reporting: "Reporting",

@@ -26,6 +26,8 @@ def parse_json(text: str, *, source: str) -> dict[str, Any]:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise MmadError(f"{source}, line {error.lineno}: not valid JSON ({error.msg}); write the file again") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or as many brackets
+        raise MmadError(f"{source}: not readable JSON ({error}); write the file again") from error
     return _object(document, where=source)
 
 
@@ -41,7 +43,7 @@ def read_activitynet(path: Path, *, videos: Path, taxonomy: Taxonomy, subset: st
     Raises:
         MmadError: a video, a frame number or a duration is missing, or as in `read_truth`.
     """
-    database = _subset(path, subset=subset)
+    database = entries_of(path, subset=subset)
     paths = find_videos(database, ([Path(videos)], subfolders(Path(videos))))
     absent = [clip for clip in database if clip not in paths]
     if absent:
@@ -57,7 +59,7 @@ def read_activitynet(path: Path, *, videos: Path, taxonomy: Taxonomy, subset: st
         if frames <= 0 or duration <= 0:
             raise MmadError(f"{where}: {frames} frames in {duration:g} s, expected more than 0; correct both")
         instances = _instances(entry, taxonomy=taxonomy, where=where)
-        subject = _subject(entry, clip=clip, where=where)
+        subject = named_subject(entry, where=where) or subject_of(clip)
         clips.append(Clip(clip, paths[clip], subject, frames / duration, frames, instances))
     return clips
 
@@ -86,15 +88,11 @@ def read_truth(
             right.
     """
     truths = []
-    for clip, entry in _subset(path, subset=subset).items():
+    for clip, entry in entries_of(path, subset=subset).items():
         where = f"{path}, clip {clip!r}"
         instances = _instances(entry, taxonomy=taxonomy, where=where, ignored=ignore_labels)
-        duration = None
-        if entry.get("duration") is not None:
-            duration = real_number(entry["duration"], what="duration", where=where)
-            if duration <= 0:
-                raise MmadError(f"{where}: duration is {duration:g} s, expected more than 0; correct or remove it")
-        truths.append(Truth(clip, instances, duration, _subject(entry, clip=clip, where=where)))
+        duration = duration_of(entry, where=where)
+        truths.append(Truth(clip, instances, duration, named_subject(entry, where=where) or subject_of(clip)))
     return truths
 
 
@@ -148,8 +146,16 @@ def annotations_of(entry: Mapping[str, Any], *, where: str) -> list[dict[str, An
     return [] if entry.get("annotations") is None else _list(entry["annotations"], where=where)
 
 
-def _subset(path: Path, *, subset: str | None) -> dict[str, dict[str, Any]]:
-    """The entries of a subset."""
+def entries_of(path: Path, *, subset: str | None) -> dict[str, dict[str, Any]]:
+    """The entries of a subset of a ground-truth file, by clip.
+
+    Args:
+        path: the JSON file.
+        subset: as in `read_truth`.
+
+    Raises:
+        MmadError: the file is missing or has another layout, or the subset is unknown.
+    """
     entries = database_of(parse_json(read_text(path), source=str(path)), source=str(path))
     if subset is None:
         return entries
@@ -164,6 +170,61 @@ def _subset(path: Path, *, subset: str | None) -> dict[str, dict[str, Any]]:
     return chosen
 
 
+def segment_of(row: Mapping[str, Any], *, where: str) -> tuple[float, float]:
+    """Start and end of an annotation or a result, in seconds.
+
+    Args:
+        row: the annotation.
+        where: file and clip, for errors.
+
+    Raises:
+        MmadError: they are not two finite numbers.
+    """
+    segment = row.get("segment")
+    if not isinstance(segment, list) or len(segment) != 2:
+        raise MmadError(f"{where}: segment is {segment!r}, expected [start, end] in seconds; correct it")
+    return (
+        real_number(segment[0], what="start", where=where),
+        real_number(segment[1], what="end", where=where),
+    )
+
+
+def duration_of(entry: Mapping[str, Any], *, where: str) -> float | None:
+    """Length in seconds of an entry of the database, None if it does not say it.
+
+    Args:
+        entry: what the database says of one clip.
+        where: file and clip, for errors.
+
+    Raises:
+        MmadError: it is no number, or not more than 0.
+    """
+    if entry.get("duration") is None:
+        return None
+    duration = real_number(entry["duration"], what="duration", where=where)
+    if duration <= 0:
+        raise MmadError(f"{where}: duration is {duration:g} s, expected more than 0; correct or remove it")
+    return duration
+
+
+def named_subject(entry: Mapping[str, Any], *, where: str) -> str | None:
+    """The person shown, None if the entry of the database does not say it.
+
+    Args:
+        entry: what the database says of one clip.
+        where: file and clip, for errors.
+
+    Raises:
+        MmadError: it is neither a name nor a number.
+    """
+    subject = entry.get("subject")
+    if subject is None or subject == "":
+        return None
+    if isinstance(subject, bool) or not isinstance(subject, str | int):
+        raise MmadError(f"{where}: subject is {subject!r}, expected a name or a number; correct or remove it")
+    return str(subject)
+
+
 def _instances(
     entry: Mapping[str, Any], *, taxonomy: Taxonomy, where: str, ignored: Collection[str] = ()
 ) -> tuple[Instance, ...]:
@@ -171,20 +232,11 @@ def _instances(
     for row in annotations_of(entry, where=where):
         if is_ignored(row.get("label"), ignored=ignored, taxonomy=taxonomy):
             continue
-        start, end = _segment(row, where=where)
+        start, end = segment_of(row, where=where)
         if start < 0 or start >= end:
             raise MmadError(f"{where}: segment [{start:g}, {end:g}], expected 0 <= start < end; correct it")
         instances.append(Instance(start, end, label_index(row.get("label"), taxonomy=taxonomy, where=where)))
     return tuple(instances)
-
-
-def _subject(entry: Mapping[str, Any], *, clip: str, where: str) -> str | None:
-    subject = entry.get("subject")
-    if subject is None or subject == "":
-        return subject_of(clip)
-    if isinstance(subject, bool) or not isinstance(subject, str | int):
-        raise MmadError(f"{where}: subject is {subject!r}, expected a name or a number; correct or remove it")
-    return str(subject)
 
 
 def _detections(results: Mapping[str, Any], *, taxonomy: Taxonomy, source: str) -> Iterator[Detection]:
@@ -193,17 +245,7 @@ def _detections(results: Mapping[str, Any], *, taxonomy: Taxonomy, source: str) 
         for row in _list(rows, where=where):
             label = label_index(row.get("label"), taxonomy=taxonomy, where=where)
             score = real_number(row.get("score"), what="score", where=where)
-            yield Detection(clip, *_segment(row, where=where), label, score)
-
-
-def _segment(row: Mapping[str, Any], *, where: str) -> tuple[float, float]:
-    segment = row.get("segment")
-    if not isinstance(segment, list) or len(segment) != 2:
-        raise MmadError(f"{where}: segment is {segment!r}, expected [start, end] in seconds; correct it")
-    return (
-        real_number(segment[0], what="start", where=where),
-        real_number(segment[1], what="end", where=where),
-    )
+            yield Detection(clip, *segment_of(row, where=where), label, score)
 
 
 def _object(value: object, *, where: str) -> dict[str, Any]:

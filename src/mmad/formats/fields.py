@@ -21,7 +21,7 @@ def real_number(value: object, *, what: str, where: str) -> float:
     """
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise MmadError(f"{where}: {what} is {value!r}, expected a finite number; correct or remove the row")
@@ -41,7 +41,7 @@ def whole_number(value: object, *, what: str, where: str) -> int:
     """
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not number.is_integer():
         raise MmadError(f"{where}: {what} is {value!r}, expected a whole number; correct or remove the row")

@@ -1,5 +1,7 @@
 """Taxonomies of other data, from their ground truth or from a table of classes."""
 
+import csv
+import io
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 from mmad.errors import MmadError
 from mmad.formats.activitynet import annotations_of, database_of, parse_json
 from mmad.formats.table import read_text, table_rows
+from mmad.formats.whole_file import write_whole
 from mmad.taxonomy import Taxonomy
 
 ONE_GROUP = "all"
@@ -38,6 +41,21 @@ def read_taxonomy(path: Path, *, ignore_labels: Collection[str] = ()) -> Taxonom
     if not rows:
         raise MmadError(f"{path} names no class, expected at least one; check the file")
     return Taxonomy.from_rows(tuple(rows))
+
+
+def write_taxonomy(path: Path, taxonomy: Taxonomy) -> None:
+    """Writes the table of classes that `read_taxonomy` reads: name, code, body.
+
+    Args:
+        path: the CSV file; its folder is made.
+        taxonomy: the classes.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("name", "code", "body"))
+    for name, code, body in zip(taxonomy.actions, taxonomy.codes, taxonomy.body_of, strict=True):
+        writer.writerow((name, code, taxonomy.bodies[body]))
+    write_whole(Path(path), text.getvalue().encode())
 
 
 def _from_annotations(document: Mapping[str, Any], *, source: str, ignored: set[str]) -> list[tuple[str, str, str]]:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from mmad.errors import MmadError
 
+SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
+"""Endings of video files, in lower case."""
+
 
 def subfolders(folder: Path) -> list[Path]:
     """The folders right inside a folder, sorted; none if it does not exist."""
@@ -12,7 +15,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def find_videos(ids: Iterable[str], places: Sequence[Sequence[Path]]) -> dict[str, Path]:
-    """The file `<id>.mp4` of each clip.
+    """The video of each clip: the file of its name, with one of the endings `SUFFIXES`.
 
     Folders are listed, not asked for a name: a case-insensitive file system would hand out another clip's
     video, since ids of MMA-52 may differ by letter case alone.
@@ -60,7 +63,7 @@ def find_videos(ids: Iterable[str], places: Sequence[Sequence[Path]]) -> dict[st
 def _videos(folders: Iterable[Path]) -> Iterable[Path]:
     for folder in folders:
         if folder.is_dir():
-            yield from sorted(path for path in folder.iterdir() if path.suffix.lower() == ".mp4")
+            yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
 def _ambiguous(clip: str, first: Path, second: Path) -> MmadError:

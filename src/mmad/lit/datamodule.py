@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,22 @@ from mmad.data.cache import FileFrames, Frames, MemoryFrames
 from mmad.data.clips import EvaluationWindows, Item, TrainingClips, Transform, collate, shuffle_labels
 from mmad.data.grid import Grid
 from mmad.data.sampler import LengthBatches
+from mmad.data.sources import Source, video_info
 from mmad.data.transforms import CoverCrop, Size, StillChunks, height_width
-from mmad.data.video import VideoInfo, probe
 from mmad.errors import MmadError
-from mmad.formats.mma52 import read_mma52
-from mmad.taxonomy import MMA52
+from mmad.taxonomy import Taxonomy
 
 # Clips are decoded a little larger than the model's input, so that random crops are not blown up; OpenTAD decodes at a
 # short side of 182 for 160.
 READ_MARGIN = 182 / 160
 
 
-class MMA52DataModule(L.LightningDataModule):
-    """Clips in the layout of the MMA-52 release.
+class ClipDataModule(L.LightningDataModule):
+    """Annotated clips of a data set.
 
     Args:
-        root: folder that holds `annotations/` and the videos.
+        root: folder of the data set.
+        source: called with the root, gives its classes and clips; see `mmad.data.sources`.
         make: called with the root before first use, for data that the project draws itself.
         grid: which frames are decoded and how they make feature steps.
         augment: transform of a training clip, (F, 3, H, W) uint8 to (F, 3, height, width) uint8.
@@ -43,7 +43,6 @@ class MMA52DataModule(L.LightningDataModule):
         workers: decoding processes per process.
         cache: keep all decoded frames in memory.
         evaluate_split: split of `test` runs.
-        fps: raw frames per second where the annotation has none; None asks each video.
         seed: of order and augmentation.
         control: None, or what a detector must be better than: "still" shows one frame per chunk, so that nothing moves;
             "shuffled" deals the training labels out anew among all training instances.
@@ -52,12 +51,11 @@ class MMA52DataModule(L.LightningDataModule):
         MmadError: the root, an annotation file or a video is absent or faulty.
     """
 
-    taxonomy = MMA52
-
     def __init__(
         self,
         root: str,
         *,
+        source: Callable[[Path], Source],
         make: Callable[[Path], object] | None,
         grid: Grid,
         augment: Transform,
@@ -66,7 +64,6 @@ class MMA52DataModule(L.LightningDataModule):
         workers: int,
         cache: bool,
         evaluate_split: str,
-        fps: float | None,
         seed: int,
         control: str | None = None,
     ) -> None:
@@ -74,7 +71,7 @@ class MMA52DataModule(L.LightningDataModule):
         self.root, self.make, self.grid, self.augment = Path(root).expanduser(), make, grid, augment
         self.resolution = height_width(resolution)
         self.batch_size, self.workers, self.cache, self.seed = batch_size, workers, cache, seed
-        self.evaluate_split, self.fps, self.control = evaluate_split, fps, control
+        self.make_source, self.evaluate_split, self.control = source, evaluate_split, control
         if control not in (None, "still", "shuffled"):
             raise MmadError(f"data.control={control}: choose null, still or shuffled.")
         self.evaluated: Sequence[Clip] = ()
@@ -95,10 +92,20 @@ class MMA52DataModule(L.LightningDataModule):
         if self.make is not None:
             self.make(self.root)
 
+    @cached_property
+    def source(self) -> Source:
+        """Where clips and classes come from, made at first use: data that the project draws may not be there before."""
+        return self.make_source(self.root)
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The classes."""
+        return self.source.taxonomy
+
     def clips(self, split: str) -> list[Clip]:
         """The clips of a split, read once."""
         if split not in self._clips:
-            clips = read_mma52(self.root, split, fps=self.fps or _probed_fps)
+            clips = self.source.clips(split)
             if not clips:
                 raise MmadError(f"{self.root}: split {split} holds no clip; fill annotations/{split}.csv.")
             self._clips[split] = clips
@@ -119,12 +126,13 @@ class MMA52DataModule(L.LightningDataModule):
             faults = list(tqdm(pool.map(_fault, clips), total=len(clips), desc="check", unit="clip", leave=False))
         if found := [fault for fault in faults if fault]:
             raise MmadError(found[0] + (f" ({len(found)} of {len(clips)} videos cannot be read.)" if found[1:] else ""))
-        strange = [clip for clip in clips if abs(_probe(clip.path).frames - clip.frames) > 2]
+        strange = [clip for clip in clips if abs(video_info(clip.path).frames - clip.frames) > 2]
         if strange:
+            first = strange[0]
             warnings.warn(
                 f"{len(strange)} of {len(clips)} videos have another number of frames than their annotation says, such "
-                f"as {strange[0].path} ({_probe(strange[0].path).frames}, not {strange[0].frames}); where a video was "
-                f"re-encoded at another rate, its annotation does not fit.",
+                f"as {first.path} ({video_info(first.path).frames}, not {first.frames}); where a video was re-encoded "
+                f"at another rate, its annotation does not fit.",
                 stacklevel=2,
             )
 
@@ -213,18 +221,9 @@ class MMA52DataModule(L.LightningDataModule):
         }
 
 
-@cache
-def _probe(path: Path) -> VideoInfo:
-    return probe(path)
-
-
 def _fault(clip: Clip) -> str | None:
     try:
-        _probe(clip.path)
+        video_info(clip.path)
     except MmadError as error:
         return str(error)
     return None
-
-
-def _probed_fps(path: Path) -> float:
-    return _probe(path).fps
