@@ -1,5 +1,6 @@
 """Two processes on the CPU: every clip counted once, and the same weights on both."""
 
+import csv
 import json
 import os
 import subprocess
@@ -8,6 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
+
+LIGHT = ["report.draws=20", "report.figures=[]"]
 
 
 @pytest.mark.slow
@@ -43,7 +47,7 @@ def test_two_processes_train_and_count_every_clip_once(drawn: Path, small: list[
         timeout=300,
     )
     subprocess.run(
-        [commands / "mmad-eval", "checkpoint=run/checkpoints/best.ckpt", "output=again"],
+        [commands / "mmad-eval", "checkpoint=run/checkpoints/best.ckpt", "output=again", *LIGHT],
         cwd=tmp_path,
         env=environment,
         check=True,
@@ -56,6 +60,7 @@ def test_two_processes_train_and_count_every_clip_once(drawn: Path, small: list[
             "predictions=run/predictions.json",
             f"annotations={root}/annotations/test.csv",
             "output=file",
+            *LIGHT,
         ],
         cwd=tmp_path,
         env=environment,
@@ -65,6 +70,8 @@ def test_two_processes_train_and_count_every_clip_once(drawn: Path, small: list[
     together = json.loads((tmp_path / "run" / "metrics.json").read_text())
     alone = json.loads((tmp_path / "again" / "metrics.json").read_text())
     assert json.loads((tmp_path / "file" / "metrics.json").read_text()) == together
+    curves = list(csv.DictReader((tmp_path / "run" / "metrics.csv").read_text().splitlines()))
+    assert float(curves[-1]["test/avg"]) == pytest.approx(together["avg"], abs=1e-4)
     assert alone["avg"] == pytest.approx(together["avg"], abs=0.2)
     # The second process starts later; it must not take the first one's files for those of an earlier part.
     assert (tmp_path / "run" / "config.yaml").exists()
