@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-
 LIGHT = ["report.draws=20", "report.figures=[]"]
 
 

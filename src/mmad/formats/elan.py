@@ -5,13 +5,13 @@ import math
 import os
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from mmad.errors import MmadError
 from mmad.formats.annotated import Annotations
-from mmad.formats.marks import Mark, OnFault, refuse
+from mmad.formats.marks import Mark, OnFault, clip_of, refuse
 from mmad.formats.table import read_text
 from mmad.formats.whole_file import write_whole
 from mmad.taxonomy import Taxonomy
@@ -132,22 +132,6 @@ def write_elan(path: Path, marks: Sequence[Mark], *, video: Path | None, taxonom
             f"a name in clip {clip!r} holds the character {wrong[0]!r}, which XML, and so {path}, cannot; rename it"
         )
     write_whole(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode())
-
-
-def clip_of(marks: Iterable[Mark], *, path: Path) -> str | None:
-    """The one clip that all marks are of; None if there is no mark.
-
-    Args:
-        marks: in any order.
-        path: the file to write, for the error.
-
-    Raises:
-        MmadError: they are of several clips.
-    """
-    clips = list(dict.fromkeys(mark.clip for mark in marks))
-    if len(clips) > 1:
-        raise MmadError(f"{path} holds one clip, the marks are of {clips[0]!r} and {clips[1]!r}; write a file for each")
-    return clips[0] if clips else None
 
 
 def milliseconds(mark: Mark) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mmad.annotations import Instance, Truth
 from mmad.errors import MmadError
@@ -113,6 +114,22 @@ def marks_of(truths: Iterable[Truth], *, taxonomy: Taxonomy) -> list[Mark]:
         for t in truths
         for i in t.instances
     ]
+
+
+def clip_of(marks: Iterable[Mark], *, path: Path) -> str | None:
+    """The one clip that all marks are of; None if there is no mark.
+
+    Args:
+        marks: in any order.
+        path: the file to write, for the error.
+
+    Raises:
+        MmadError: they are of several clips.
+    """
+    clips = list(dict.fromkeys(mark.clip for mark in marks))
+    if len(clips) > 1:
+        raise MmadError(f"{path} holds one clip, the marks are of {clips[0]!r} and {clips[1]!r}; write a file for each")
+    return clips[0] if clips else None
 
 
 def predicted_marks(predictions: Mapping[str, Segments], *, taxonomy: Taxonomy, least: float = 0.0) -> list[Mark]:

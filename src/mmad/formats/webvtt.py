@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmad.formats.elan import clip_of, milliseconds
-from mmad.formats.marks import Mark
+from mmad.formats.elan import milliseconds
+from mmad.formats.marks import Mark, clip_of
 from mmad.formats.whole_file import write_whole
 
 # `>` too: the text of a cue may not hold its arrow.
