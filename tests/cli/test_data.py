@@ -1,5 +1,6 @@
 """`mmad-data`: a data set goes out in every format and comes back as the same clips, and trains to the same result."""
 
+import csv
 import json
 from functools import partial
 from pathlib import Path
@@ -81,7 +82,7 @@ def test_captions_are_written_for_every_clip(command: Command, drawn: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("task=mend", "choose convert"),
+        ("task=mend", "choose convert, split"),
         ("to=xml", "choose csv, json, elan, boris, webvtt"),
         ("videos=move", "choose none, link, copy"),
         ("data.root=nowhere", "nowhere is not a folder"),
@@ -100,3 +101,25 @@ def test_mistakes_are_one_sentence(
 def test_the_data_set_itself_is_not_written_over(command: Command, drawn: Path, capsys: pytest.CaptureFixture) -> None:
     assert convert(command, drawn, f"output={drawn}") == 2
     assert "is the data set itself" in capsys.readouterr().err
+
+
+def test_a_split_keeps_people_apart(command: Command, drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shares = ["shares.train=0.6", "shares.val=0.2", "shares.test=0.2"]
+    assert command("mmad-data", "task=split", "data=mma52", f"data.root={drawn}", "output=out", *shares) == 0
+    told = capsys.readouterr().out
+    rows = list(csv.DictReader(Path("out/splits.csv").read_text().splitlines()))
+    assert len(rows) == 28
+    splits_of: dict[str, set[str]] = {}
+    for row in rows:
+        splits_of.setdefault(row["subject"], set()).add(row["split"])
+    assert all(len(splits) == 1 for splits in splits_of.values())
+    assert {row["split"] for row in rows} == {"train", "val", "test"}
+    assert sum(row["split"] == "train" for row in rows) > len(rows) / 2
+    assert "subjects" in told
+
+
+def test_a_split_needs_to_know_the_people(command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "annotations.csv").write_text("video,start,end,label\na,0,1,waving\n")
+    assert command("mmad-data", "task=split", "data=folder", "data.root=lab", "output=out") == 2
+    assert "the subject of 1 of 1 clips is not known, the first is 'a'" in capsys.readouterr().err
