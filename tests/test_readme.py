@@ -43,7 +43,15 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_runs(page: Path) -> None:
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
-        exec(compile(block, str(page), "exec"), {})
+PYTHON = [(page, code) for page in PAGES for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+
+
+@pytest.mark.parametrize(("page", "code"), PYTHON, ids=[page.name for page, _ in PYTHON])
+def test_python_runs(page: Path, code: str) -> None:
+    names: dict[str, object] = {}
+    exec(compile(code, str(page), "exec"), names)
+    assert names.keys() - {"__builtins__"}, "the example does nothing"
+
+
+def test_there_is_python_to_run() -> None:
+    assert PYTHON

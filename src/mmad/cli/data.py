@@ -118,7 +118,7 @@ def _write(output: Path, annotations: "Annotations", source: "Source", *, to: st
     from mmad.formats.json_marks import write_json_marks
     from mmad.formats.webvtt import write_webvtt
 
-    taxonomy, videos = source.taxonomy, source.videos
+    taxonomy = source.taxonomy
     if to == "csv":
         write_csv_marks(output / "annotations.csv", annotations)
         return [output / "annotations.csv"]
@@ -126,14 +126,14 @@ def _write(output: Path, annotations: "Annotations", source: "Source", *, to: st
         write_json_marks(output / "annotations.json", annotations, taxonomy=taxonomy)
         return [output / "annotations.json"]
     if to == "boris":
-        write_boris_project(output / "annotations.boris", annotations.marks, taxonomy=taxonomy, videos=videos)
+        write_boris_project(output / "annotations.boris", annotations.marks, taxonomy=taxonomy, videos=source.videos)
         return [output / "annotations.boris"]
     of_clip: dict[str, list] = {clip: [] for clip in annotations.clips}
     for mark in annotations.marks:
         of_clip[mark.clip].append(mark)
     for clip, marks in of_clip.items():
         if to == "elan":
-            write_elan(output / "elan" / f"{clip}.eaf", marks, video=videos[clip], taxonomy=taxonomy)
+            write_elan(output / "elan" / f"{clip}.eaf", marks, video=source.videos[clip], taxonomy=taxonomy)
         else:
             write_webvtt(output / "webvtt" / f"{clip}.vtt", marks)
     return [output / to]

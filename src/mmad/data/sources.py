@@ -23,7 +23,7 @@ from mmad.formats.elan import read_elan
 from mmad.formats.json_marks import read_json_marks
 from mmad.formats.labels import read_taxonomy
 from mmad.formats.marks import Mark, marks_of, taxonomy_of, truths_of
-from mmad.formats.mma52 import read_mma52
+from mmad.formats.mma52 import annotation_files, read_mma52
 from mmad.formats.splits import read_splits
 from mmad.formats.videos import find_videos
 from mmad.taxonomy import MMA52, Taxonomy
@@ -88,10 +88,10 @@ class MMA52Source:
     def _all(self) -> dict[str, list[Clip]]:
         if not self.root.is_dir():
             raise MmadError(f"{self.root} is not a folder; give the one that holds annotations/ and the videos")
-        places = {split: (self.root / "annotations" / f"{split}.csv", self.root / f"{split}.csv") for split in SPLITS}
-        return {split: self.clips(split) for split, files in places.items() if any(path.is_file() for path in files)}
+        there = [split for split in SPLITS if any(path.is_file() for path in annotation_files(self.root, split))]
+        return {split: self.clips(split) for split in there}
 
-    @property
+    @cached_property
     def annotations(self) -> Annotations:
         """The marks of all splits that are there."""
         clips = [clip for part in self._all.values() for clip in part]
@@ -103,12 +103,12 @@ class MMA52Source:
             {clip.id: clip.duration for clip in clips},
         )
 
-    @property
+    @cached_property
     def split_of(self) -> Mapping[str, str]:
         """The split of each clip."""
         return {clip.id: split for split, part in self._all.items() for clip in part}
 
-    @property
+    @cached_property
     def videos(self) -> Mapping[str, Path]:
         """The video of each clip."""
         return {clip.id: clip.path for part in self._all.values() for clip in part}

@@ -10,7 +10,7 @@ import numpy as np
 from mmad.average_precision import Protocol, Ranking
 from mmad.diagnosis.settings import Settings
 from mmad.errors import MmadError
-from mmad.matching import Flags, Integers, Reals, Rows, match, table, tiou
+from mmad.matching import LARGEST_PIECE, Flags, Integers, Reals, Rows, match, table, tiou
 
 ByClip = Mapping[int, Any] | Sequence[Any]
 """Something known of each clip, by clip number."""
@@ -263,8 +263,7 @@ def _overlaps(rows: Rows, others: Rows, *, union_extra: float) -> tuple[Overlap,
     row_VN = table(clip.reshape(-1), len(clips))
     place = np.searchsorted(clips, rows.clip).clip(max=len(clips) - 1)
     known = np.flatnonzero(clips[place] == rows.clip)
-    # In pieces, since a long video may hold thousands of both.
-    for piece in np.array_split(known, len(known) * row_VN.shape[1] // 2_000_000 + 1):
+    for piece in np.array_split(known, len(known) * row_VN.shape[1] // LARGEST_PIECE + 1):
         row_PN = row_VN[place[piece]]
         tiou_PN = tiou(rows.segment[piece][:, None], others.segment[row_PN], union_extra=union_extra)
         same_PN = others.label[row_PN] == rows.label[piece][:, None]

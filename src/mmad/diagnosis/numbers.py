@@ -67,13 +67,11 @@ def measure(
     Raises:
         MmadError: subjects or durations are needed and not all known, or as in `mmad.average_precision.detection_map`.
     """
-    if draws < 0:
-        raise MmadError(f"{draws} draws of the bootstrap, expected 0 or more.")
     predictions, ground_truth, clips = _numbered(predictions, ground_truth, subjects, durations)
     action, body = levels(predictions, ground_truth, taxonomy=taxonomy, protocol=protocol)
     report = report_of(action, body, taxonomy=taxonomy)
     units = _units(clips, subjects, unit=unit)
-    weights_DU = draw_weights(len(units.names), draws=draws) if len(units.names) > 1 else np.zeros((0, 1))
+    weights_DU = draw_weights(len(units.names), draws=draws)
     drawn = [weighted_average_precision(level, units.of_clip, weights_DU) for level in (action, body)]
     averages = [100 * mean_of_classes(ap, all_classes=protocol.all_classes).mean(axis=1) for ap in drawn]
     return {
@@ -152,7 +150,7 @@ def compare(
         replace(second, clip=numbered.clip[len(first) :]),
     )
     units = _units(clips, subjects, unit=unit)
-    weights_DU = draw_weights(len(units.names), draws=draws) if len(units.names) > 1 else np.zeros((0, 1))
+    weights_DU = draw_weights(len(units.names), draws=draws)
     rankings = [levels(side, ground_truth, taxonomy=taxonomy, protocol=protocol) for side in sides]
     reports = [report_of(*ranking, taxonomy=taxonomy) for ranking in rankings]
     drawn = [

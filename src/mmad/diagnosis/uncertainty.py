@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 
 from mmad.average_precision import Ranking
 from mmad.diagnosis.records import Interval
+from mmad.errors import MmadError
 from mmad.matching import Integers, Reals
 
 CONFIDENCE = (2.5, 97.5)
@@ -21,12 +22,19 @@ def draw_weights(units: int, *, draws: int, seed: int = 0) -> Reals:
 
     Args:
         units: U.
-        draws: D.
+        draws: D; there are none where U is 1, since then nothing can vary.
         seed: of the draws.
 
     Returns:
         (D, U) counts, each row with the sum U.
+
+    Raises:
+        MmadError: a negative number of draws.
     """
+    if draws < 0:
+        raise MmadError(f"{draws} draws of the bootstrap, expected 0 or more.")
+    if units == 1:
+        return np.zeros((0, 1))
     return np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=draws).astype(np.float64)
 
 

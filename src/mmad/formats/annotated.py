@@ -1,11 +1,10 @@
 """What files of many clips hold: marks, which clips there are, and what is said of each clip."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mmad.errors import MmadError
-from mmad.formats.marks import Mark
+from mmad.formats.marks import Mark, checked
 
 _SPLITS = {"training": "train", "validation": "val", "testing": "test"}
 
@@ -38,25 +37,6 @@ def split_name(name: str) -> str:
     """
     low = name.lower()
     return _SPLITS.get(low, low if low in _SPLITS.values() else name)
-
-
-def checked(mark: Mark) -> Mark:
-    """The same mark.
-
-    Raises:
-        MmadError: its times or score are not finite, or it does not last.
-    """
-    if not 0 <= mark.start < mark.end < math.inf:
-        raise MmadError(
-            f"{mark.where or f'a mark of clip {mark.clip!r}'}: segment [{mark.start:g}, {mark.end:g}] s of "
-            f"{mark.label!r}, expected 0 <= start < end; correct it"
-        )
-    if mark.score is not None and not math.isfinite(mark.score):
-        raise MmadError(
-            f"{mark.where or f'a mark of clip {mark.clip!r}'}: score is {mark.score}, expected a finite number; "
-            f"correct it"
-        )
-    return mark
 
 
 def check_agrees(known: Mapping[str, str], clip: str, value: str, *, what: str, where: str) -> None:

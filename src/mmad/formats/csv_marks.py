@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmad.errors import MmadError
-from mmad.formats.annotated import Annotations, check_agrees, checked, split_name, to_write
+from mmad.formats.annotated import Annotations, check_agrees, split_name, to_write
 from mmad.formats.fields import real_number, whole_number
-from mmad.formats.marks import Mark, OnFault, refuse
+from mmad.formats.marks import Mark, OnFault, checked, refuse
 from mmad.formats.named_table import NamedTable, clip_id, folder_of, read_named_table
 from mmad.formats.whole_file import write_whole
 from mmad.timebase import frame_to_seconds

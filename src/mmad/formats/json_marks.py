@@ -8,9 +8,9 @@ from typing import Any
 
 from mmad.errors import MmadError
 from mmad.formats.activitynet import annotations_of, duration_of, entries_of, named_subject, segment_of
-from mmad.formats.annotated import Annotations, checked, split_name, to_write
+from mmad.formats.annotated import Annotations, split_name, to_write
 from mmad.formats.fields import nearest, real_number
-from mmad.formats.marks import Mark, OnFault, refuse
+from mmad.formats.marks import Mark, OnFault, checked, refuse
 from mmad.formats.whole_file import write_whole
 from mmad.taxonomy import Taxonomy
 

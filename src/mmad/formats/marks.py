@@ -55,6 +55,25 @@ class Mark:
         return (self.clip, self.start, self.end, self.label, self.subject, self.annotator, self.score)
 
 
+def checked(mark: Mark) -> Mark:
+    """The same mark.
+
+    Raises:
+        MmadError: its times or score are not finite, or it does not last.
+    """
+    if not 0 <= mark.start < mark.end < math.inf:
+        raise MmadError(
+            f"{mark.where or f'a mark of clip {mark.clip!r}'}: segment [{mark.start:g}, {mark.end:g}] s of "
+            f"{mark.label!r}, expected 0 <= start < end; correct it"
+        )
+    if mark.score is not None and not math.isfinite(mark.score):
+        raise MmadError(
+            f"{mark.where or f'a mark of clip {mark.clip!r}'}: score is {mark.score}, expected a finite number; "
+            f"correct it"
+        )
+    return mark
+
+
 def taxonomy_of(marks: Iterable[Mark]) -> Taxonomy:
     """The labels that occur, sorted by name, in one body group and numbered from 1."""
     names = sorted({mark.label for mark in marks})
@@ -145,9 +164,5 @@ def predicted_marks(predictions: Mapping[str, Segments], *, taxonomy: Taxonomy, 
 
 
 def _instance(mark: Mark, taxonomy: Taxonomy) -> Instance:
-    if not 0 <= mark.start < mark.end < math.inf:
-        raise MmadError(
-            f"{mark.where}: segment [{mark.start:g}, {mark.end:g}] s of {mark.label!r}, expected 0 <= start < end; "
-            f"correct it"
-        )
-    return Instance(mark.start, mark.end, label_index(mark.label, taxonomy=taxonomy, where=mark.where), mark.annotator)
+    label = label_index(checked(mark).label, taxonomy=taxonomy, where=mark.where)
+    return Instance(mark.start, mark.end, label, mark.annotator)

@@ -183,9 +183,14 @@ def _add_row(
         clip.rows.append((start, end, label))
 
 
+def annotation_files(root: Path, split: str) -> tuple[Path, Path]:
+    """Where the CSV file of a split may lie, the likelier place first."""
+    return root / "annotations" / f"{split}.csv", root / f"{split}.csv"
+
+
 def _annotation_file(root: Path, split: str) -> Path:
     """The CSV file of a split."""
-    candidates = (root / "annotations" / f"{split}.csv", root / f"{split}.csv")
+    candidates = annotation_files(root, split)
     for path in candidates:
         if path.is_file():
             return path
