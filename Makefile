@@ -20,10 +20,10 @@ train: $(READY)  ## draw the demo clips, train a DSTA detector on them, evaluate
 	$(BIN)/mmad-train
 
 test: $(READY)  ## run the fast tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 test-all: $(READY)  ## run every test
-	$(BIN)/python -m pytest -q -m ''
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m ''
 
 lint: $(READY)  ## check style, types and the direction of imports
 	$(BIN)/ruff check .

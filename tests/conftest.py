@@ -2,19 +2,17 @@
 
 import os
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 os.environ.setdefault("MMAD_STAMP", "test")
 os.environ.setdefault("MMAD_CACHE", "unused")
 os.environ.setdefault("WANDB_MODE", "offline")
 
-import numpy as np
 import pytest
 import torch
 
 from mmad.demo.clips import SplitPlan, generate_demo
-from numbered import BITS
+from numbered import write_numbered
 
 torch.set_num_threads(1)
 
@@ -34,8 +32,6 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def numbered_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Writes an H.264 file each of whose frames shows its number as ten black or white bars."""
-    import av
-
     folder = tmp_path_factory.mktemp("numbered")
 
     def write(
@@ -49,19 +45,14 @@ def numbered_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
         path = folder / f"{frames}_{fps}_{width}_{height}_{'vfr' if ticks else 'cfr'}.mp4"
         if path.exists():
             return path
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream("libx264", rate=fps, options={"crf": "12", "g": "250"})
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            stream.codec_context.time_base = Fraction(1, 1000)
-            for number in range(frames):
-                bits = [(number >> bit) & 1 for bit in range(BITS)]
-                image = np.repeat(np.array(bits, dtype=np.uint8) * 255, width // BITS)[None, :, None]
-                image = np.broadcast_to(image, (height, width, 3))
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-                frame.pts = ticks[number] if ticks else round(number * 1000 / fps)
-                frame.time_base = Fraction(1, 1000)
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode())
-        return path
+        return write_numbered(
+            path,
+            frames=frames,
+            fps=fps,
+            width=width,
+            height=height,
+            options={"crf": "12", "g": "250"},
+            ticks=ticks or [round(number * 1000 / fps) for number in range(frames)],
+        )
 
     return write

@@ -12,7 +12,7 @@ from pathlib import Path
 def versions() -> dict[str, str]:
     """Versions of what shapes a result, and the revision of the sources where they are a git checkout."""
     found = {"python": sys.version.split()[0], "platform": platform.platform()}
-    for package in ("mmad", "torch", "torchvision", "timm", "lightning", "decord", "numpy"):
+    for package in ("mmad", "torch", "torchvision", "timm", "lightning", "decord", "av", "numpy"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -1,24 +1,22 @@
-"""Reading frames of a video file with decord, guarded against what it gets wrong silently.
+"""Frames of a video file at wanted times, by whichever reader is exact for that file.
 
-decord is opened per call, with one thread and sorted indices, and dropped at once: an open reader keeps decoding
-ahead, cannot be pickled, and random access in a long group of pictures costs about ten times a sorted read.
+torch is imported only where a tensor is made: processes that merely check files do without it.
 """
 
-import os
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from mmad.errors import MmadError
+from mmad.data.header import Header, header, refuse_damaged, timestamps
 
-# A damaged file makes decord retry for minutes by default.
-os.environ.setdefault("DECORD_EOF_RETRY_MAX", "2048")
-import decord
+if TYPE_CHECKING:
+    from torch import Tensor
 
-decord.logging.set_level(decord.logging.ERROR)
+RESIZE = "FFmpeg's scaler, bilinear, to RGB"
+"""How pictures get their size, whichever reader decodes them; a checkpoint names it."""
 
 
 @dataclass(frozen=True)
@@ -31,30 +29,45 @@ class VideoInfo:
     width: int
 
 
-def _open(path: Path, *, width: int = -1, height: int = -1) -> "decord.VideoReader":
-    if not path.is_file():
-        raise MmadError(f"{path}: there is no such video file; check data.root and the video id in the annotations.")
-    try:
-        reader = decord.VideoReader(str(path), ctx=decord.cpu(0), width=width, height=height, num_threads=1)
-        if len(reader) == 0:
-            raise RuntimeError("no frame inside")
-    except (RuntimeError, decord.DECORDError) as error:
-        raise MmadError(
-            f"{path}: this video cannot be read ({path.stat().st_size} bytes); it is empty, damaged or in a codec that "
-            f"decord does not know (AV1, for one): re-encode it to H.264 mp4 or remove its rows from the annotations."
-        ) from error
-    return reader
+class Reader(Protocol):
+    """A module that decodes frames by number; which one, a file's `Header.reader` tells."""
+
+    def read(self, path: Path, frames: np.ndarray, *, height: int, width: int) -> np.ndarray:
+        """Decodes and scales frames.
+
+        Args:
+            path: the video file.
+            frames: (F,) numbers of displayed frames, at least one, rising.
+            height, width: pixels of the result, for the picture as shown, after rotation.
+
+        Returns:
+            (F, height, width, 3) uint8, RGB.
+
+        Raises:
+            MmadError: of kind "unreadable_video": the file breaks off or is damaged.
+        """
+
+    def count(self, path: Path) -> int:
+        """Decodes every frame and tells how many came.
+
+        Raises:
+            MmadError: as `read`.
+        """
+
+
+def reader_of(known: Header) -> Reader:
+    """The reader for a file; imported only now, since decord does not exist everywhere."""
+    return cast(Reader, import_module(f"mmad.data.{known.reader}_reader"))
 
 
 def probe(path: Path) -> VideoInfo:
-    """Opens a video and reads its first frame.
+    """The length, rate and size of a video.
 
     Raises:
-        MmadError: the file is absent or unreadable.
+        MmadError: the file is absent or unreadable; see `mmad.data.header.header`.
     """
-    reader = _open(path)
-    height, width, _ = reader[0].shape
-    return VideoInfo(frames=len(reader), fps=float(reader.get_avg_fps()), height=height, width=width)
+    known = header(path)
+    return VideoInfo(frames=known.frames, fps=known.fps, height=known.height, width=known.width)
 
 
 def nearest_frames(timestamps: np.ndarray, seconds: np.ndarray, fps: float) -> np.ndarray:
@@ -81,8 +94,14 @@ def nearest_frames(timestamps: np.ndarray, seconds: np.ndarray, fps: float) -> n
     return np.where(seconds - stamps[left] <= stamps[right] - seconds, left, right)
 
 
-def read_frames(path: Path, seconds: np.ndarray, *, fps: float, short_side: int) -> Tensor:
-    """Decodes the frames shown at the wanted times, scaled by the decoder.
+def scaled_size(known: Header, short_side: int) -> tuple[int, int]:
+    """Height and width in pixels with the smaller one given and the aspect ratio kept."""
+    scale = short_side / min(known.height, known.width)
+    return max(round(known.height * scale), 1), max(round(known.width * scale), 1)
+
+
+def read_frames(path: Path, seconds: np.ndarray, *, fps: float, short_side: int) -> "Tensor":
+    """Decodes the frames shown at the wanted times, scaled on the way.
 
     Args:
         path: the video file.
@@ -96,16 +115,34 @@ def read_frames(path: Path, seconds: np.ndarray, *, fps: float, short_side: int)
     Raises:
         MmadError: the file is absent, unreadable or breaks off.
     """
-    info = probe(path)
-    scale = short_side / min(info.height, info.width)
-    reader = _open(path, width=max(round(info.width * scale), 1), height=max(round(info.height * scale), 1))
-    stamps = np.asarray(reader.get_frame_timestamp(range(len(reader))))[:, 0]
-    wanted, inverse = np.unique(nearest_frames(stamps, seconds, fps), return_inverse=True)
-    try:
-        frames = reader.get_batch(wanted.tolist()).asnumpy()
-    except (RuntimeError, IndexError, decord.DECORDError) as error:
-        raise MmadError(
-            f"{path}: decoding breaks off before frame {wanted[-1]} of {len(reader)}; it is damaged: re-encode it "
-            f"or remove its rows from the annotations."
-        ) from error
+    import torch
+
+    known = header(path)
+    height, width = scaled_size(known, short_side)
+    wanted, inverse = np.unique(nearest_frames(timestamps(path), seconds, fps), return_inverse=True)
+    frames = reader_of(known).read(path, wanted, height=height, width=width)
     return torch.from_numpy(frames)[torch.from_numpy(inverse)].permute(0, 3, 1, 2)
+
+
+def decode_all(path: Path) -> int:
+    """Decodes every frame of a file, as training would, and once more without letting the decoder hide any damage.
+
+    Native code may hang on a damaged file: call this in a process that can be ended.
+
+    Args:
+        path: the video file.
+
+    Returns:
+        Number of frames that came, which is that of the header.
+
+    Raises:
+        MmadError: the file is absent, unreadable or damaged, however slightly.
+    """
+    from mmad.data import pyav_reader
+
+    known = header(path)
+    # First, since decord is what hangs.
+    found = pyav_reader.count(path)
+    if known.reader != "pyav" and (other := reader_of(known).count(path)) != found:
+        refuse_damaged(path, f"{known.reader} finds {other} frames of {found}")
+    return found

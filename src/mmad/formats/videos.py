@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mmad.errors import MmadError
+from mmad.errors import MmadError, OnFault, refuse
 
-SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
+SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".ts", ".mts", ".m2ts")
 """Endings of video files, in lower case."""
 
 
@@ -14,7 +14,7 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(inner for inner in folder.iterdir() if inner.is_dir()) if folder.is_dir() else []
 
 
-def find_videos(ids: Iterable[str], places: Sequence[Sequence[Path]]) -> dict[str, Path]:
+def find_videos(ids: Iterable[str], places: Sequence[Sequence[Path]], *, on_fault: OnFault = refuse) -> dict[str, Path]:
     """The video of each clip: the file of its name, with one of the endings `SUFFIXES`.
 
     Folders are listed, not asked for a name: a case-insensitive file system would hand out another clip's
@@ -24,17 +24,16 @@ def find_videos(ids: Iterable[str], places: Sequence[Sequence[Path]]) -> dict[st
         ids: clip ids.
         places: groups of folders, the likeliest group first; a later one is searched only for what is still
             missing.
+        on_fault: told of clips with two files, which then have none.
 
     Returns:
         Path of each clip that was found: exact case first, otherwise a match in another case, if it is the
         only one and no other clip's own.
-
-    Raises:
-        MmadError: a clip has two files.
     """
     wanted = dict.fromkeys(ids)
     found: dict[str, Path] = {}
     strays: dict[str, dict[Path, None]] = {}
+    torn: set[str] = set()
     for folders in places:
         if len(found) == len(wanted):
             break
@@ -46,7 +45,8 @@ def find_videos(ids: Iterable[str], places: Sequence[Sequence[Path]]) -> dict[st
             elif name in found:
                 continue
             elif name in here:
-                raise _ambiguous(name, here[name], path)
+                torn.add(name)
+                on_fault(_ambiguous(name, here[name], path))
             else:
                 here[name] = path
         found |= here
@@ -55,9 +55,11 @@ def find_videos(ids: Iterable[str], places: Sequence[Sequence[Path]]) -> dict[st
         if clip in found or not matches:
             continue
         if len(matches) > 1:
-            raise _ambiguous(clip, *matches[:2])
+            torn.add(clip)
+            on_fault(_ambiguous(clip, *matches[:2]))
+            continue
         found[clip] = matches[0]
-    return found
+    return {clip: path for clip, path in found.items() if clip not in torn}
 
 
 def _videos(folders: Iterable[Path]) -> Iterable[Path]:
@@ -67,4 +69,8 @@ def _videos(folders: Iterable[Path]) -> Iterable[Path]:
 
 
 def _ambiguous(clip: str, first: Path, second: Path) -> MmadError:
-    return MmadError(f"clip {clip!r} could be {first} or {second}, expected one video; rename or remove the wrong one")
+    return MmadError(
+        f"clip {clip!r} could be {first} or {second}, expected one video; rename or remove the wrong one",
+        kind="two_videos",
+        clip=clip,
+    )
