@@ -1,3 +1,5 @@
+"""Losses against plain arithmetic."""
+
 import math
 
 import pytest
@@ -5,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmad.losses import diou_loss, focal_loss
+from mmad.losses import class_balanced_weights, diou_loss, focal_loss, smoothed
 
 VALID = torch.ones(1, 1, dtype=torch.bool)
 
@@ -41,6 +43,53 @@ def test_focal_loss_sums_what_the_mask_lets_through():
     logits, targets = torch.tensor([[[0.5, -1.0], [3.0, 3.0]]]), torch.tensor([[[1.0, 0.0], [0.0, 0.0]]])
     found = focal_loss(logits, targets, torch.tensor([[True, False]])).item()
     assert found == pytest.approx(plain_focal(0.5, 1) + plain_focal(-1, 0))
+
+
+def test_class_weights_scale_positives_and_negatives_of_a_class():
+    """Value and gradient, against plain loops in float64."""
+    generator = torch.Generator().manual_seed(0)
+    logits = (4 * torch.rand(2, 5, 3, generator=generator) - 2).requires_grad_()
+    targets = torch.rand(2, 5, 3, generator=generator).round()
+    mask = torch.rand(2, 5, generator=generator) < 0.7
+    weights = [0.5, 2.0, 0.0]
+    focal_loss(logits, targets, mask, weight_K=torch.tensor(weights)).backward()
+    expected, h = torch.zeros(2, 5, 3), 1e-5
+    total = 0.0
+    for b, p in mask.nonzero().tolist():
+        for k in range(3):
+            x, y = logits[b, p, k].item(), targets[b, p, k].item()
+            total += weights[k] * plain_focal(x, y)
+            expected[b, p, k] = weights[k] * (plain_focal(x + h, y) - plain_focal(x - h, y)) / (2 * h)
+    torch.testing.assert_close(logits.grad, expected, rtol=1e-3, atol=1e-5)
+    assert focal_loss(logits, targets, mask, weight_K=torch.tensor(weights)).item() == pytest.approx(total, rel=1e-5)
+
+
+def test_weights_of_one_are_no_weights():
+    logits, targets = torch.randn(2, 5, 3), torch.rand(2, 5, 3)
+    mask = torch.ones(2, 5, dtype=torch.bool)
+    assert torch.equal(focal_loss(logits, targets, mask), focal_loss(logits, targets, mask, weight_K=torch.ones(3)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(counts=st.lists(st.integers(0, 3000), min_size=1, max_size=8), beta=st.sampled_from([0.0, 0.5, 0.99, 0.9999]))
+def test_class_balanced_weights_equal_plain_arithmetic(counts, beta):
+    plain = [(1 - beta) / (1 - beta ** max(n, 1)) for n in counts]
+    expected = [w * len(counts) / sum(plain) for w in plain]
+    assert class_balanced_weights(torch.tensor(counts), beta=beta).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_class_balanced_weights_near_one_go_by_the_inverse_count():
+    """Where 1 - beta^n of floats has lost its digits."""
+    found = class_balanced_weights(torch.tensor([1, 10, 1000, 0]), beta=1 - 1e-13)
+    assert (found / found[0]).tolist() == pytest.approx([1, 0.1, 0.001, 1], rel=1e-6)
+
+
+def test_smoothing_equals_plain_arithmetic_and_a_share_of_zero_changes_no_bit():
+    targets = torch.rand(2, 4, 5)
+    assert torch.equal(smoothed(targets, share=0.0), targets)
+    found = smoothed(targets, share=0.3)
+    for found_value, value in zip(found.flatten().tolist(), targets.flatten().tolist(), strict=True):
+        assert found_value == pytest.approx(value * 0.7 + 0.3 / 6, rel=1e-6)
 
 
 # Eighths are exact in float32.

@@ -9,7 +9,13 @@ from torchvision.ops import sigmoid_focal_loss
 
 
 def focal_loss(
-    logits_BPK: Tensor, targets_BPK: Tensor, mask_BP: Tensor, *, alpha: float = 0.25, gamma: float = 2.0
+    logits_BPK: Tensor,
+    targets_BPK: Tensor,
+    mask_BP: Tensor,
+    *,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    weight_K: Tensor | None = None,
 ) -> Tensor:
     """Sigmoid focal loss, summed over valid points and classes; soft targets mix the two cases linearly.
 
@@ -19,6 +25,7 @@ def focal_loss(
         mask_BP: (B, P) bool, True = counts.
         alpha: weight of positives; negatives have 1 - alpha.
         gamma: how much sure answers are discounted.
+        weight_K: (K,) weight of each class, of its positives and negatives alike; None for 1.
 
     Returns:
         Scalar float32.
@@ -26,7 +33,54 @@ def focal_loss(
     Source: Lin et al., "Focal loss for dense object detection" (ICCV 2017), equation 5.
     """
     loss_BPK = sigmoid_focal_loss(logits_BPK.float(), targets_BPK.float(), alpha=alpha, gamma=gamma)
+    if weight_K is not None:
+        loss_BPK = loss_BPK * weight_K
     return (loss_BPK * mask_BP[..., None]).sum()
+
+
+def smoothed(targets_BPK: Tensor, *, share: float) -> Tensor:
+    """Class targets of which a share is spread evenly over the K classes and the background.
+
+    Args:
+        targets_BPK: (B, P, K) in [0, 1].
+        share: in [0, 1); 0 changes nothing.
+
+    Returns:
+        (B, P, K): targets * (1 - share) + share / (K + 1).
+
+    Source: Zhang et al., ActionFormer (ECCV 2022), `train_label_smoothing` of the authors' code; Szegedy et al.,
+    "Rethinking the Inception architecture for
+    computer vision" (CVPR 2016), section 7.
+
+    >>> smoothed(torch.tensor([[[1.0, 0.0, 0.0]]]), share=0.2)
+    tensor([[[0.8500, 0.0500, 0.0500]]])
+    """
+    return targets_BPK * (1 - share) + share / (targets_BPK.shape[-1] + 1)
+
+
+def class_balanced_weights(counts_K: Tensor, *, beta: float) -> Tensor:
+    """Weights of classes by the effective number of their instances, (1 - beta^n) / (1 - beta).
+
+    A class without an instance weighs as much as one with a single instance. At weight 0 nothing would teach its score
+    to stay low, and an untrained score lies above the threshold of decoding: the class would be detected everywhere.
+
+    Args:
+        counts_K: (K,) training instances of each class.
+        beta: in [0, 1); 0 gives equal weights, and the nearer to 1, the nearer they come to 1 / n.
+
+    Returns:
+        (K,) float32, (1 - beta) / (1 - beta^n) scaled so that their mean is 1.
+
+    Source: Cui et al., "Class-balanced loss based on effective number of samples" (CVPR 2019), sections 3
+    and 4.
+
+    >>> class_balanced_weights(torch.tensor([1, 2]), beta=0.5)
+    tensor([1.2000, 0.8000])
+    """
+    counts_K = counts_K.double().clamp(min=1)
+    # 1 - beta^n without the digits that 1 - (almost 1) loses.
+    weight_K = 1 / -torch.expm1(counts_K * torch.tensor(beta, dtype=torch.float64).log())
+    return (weight_K / weight_K.mean()).float()
 
 
 def diou_loss(predicted_N2: Tensor, target_N2: Tensor, *, eps: float = 1e-8) -> Tensor:

@@ -1,3 +1,6 @@
+import pytest
+import torch
+
 from mmad.data.sampler import LengthBatches
 
 LENGTHS = [(7 * i) % 53 + 10 for i in range(101)]
@@ -36,3 +39,81 @@ def test_a_batch_holds_clips_of_like_length() -> None:
 def test_fewer_clips_than_a_batch_still_train() -> None:
     sampler = LengthBatches([10, 20, 30], batch_size=8, seed=0)
     assert sorted(index for _, index in next(iter(sampler))) == [0, 1, 2]
+
+
+def factors(seed: int = 0) -> torch.Tensor:
+    """A rare clip in four; the others come once."""
+    generator = torch.Generator().manual_seed(seed)
+    rare = torch.rand(len(LENGTHS), generator=generator) < 0.25
+    return torch.where(rare, 1 + 3 * torch.rand(len(LENGTHS), generator=generator, dtype=torch.float64), 1.0)
+
+
+def balanced(**settings: int) -> LengthBatches:
+    return LengthBatches(LENGTHS, seed=1, factors=factors(), **{"batch_size": 4, **settings})
+
+
+def test_without_factors_nothing_has_changed() -> None:
+    """Against the order of plain shuffling, which runs of earlier versions had."""
+    generator = torch.Generator().manual_seed(1_000_003 + 5)
+    order = torch.randperm(101, generator=generator).tolist()
+    pools = [sorted(order[start : start + 32], key=lambda index: LENGTHS[index]) for start in range(0, 101, 32)]
+    order = [index for pool in pools for index in pool]
+    groups = [order[start : start + 4] for start in range(0, 100, 4)]
+    expected = [groups[i] for i in torch.randperm(25, generator=generator).tolist()]
+    assert [[index for _, index in batch] for batch in batches(epoch=5)] == expected
+
+
+def test_clips_come_as_often_as_their_factors_say() -> None:
+    sampler, epochs = balanced(batch_size=1), 600
+    times = torch.zeros(len(LENGTHS))
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        drawn = torch.tensor([place % len(LENGTHS) for batch in sampler for _, place in batch])
+        now = drawn.bincount(minlength=len(LENGTHS))
+        # At most one is left out of an epoch.
+        assert (now >= factors().floor()).sum() >= len(LENGTHS) - 1
+        assert (now <= factors().ceil()).all()
+        times += now
+    # Four standard errors of a fair coin, the widest of all fractional parts, and what is left out.
+    assert (times / epochs - factors()).abs().max() < 4 * 0.5 / epochs**0.5 + 0.02
+
+
+def test_fractional_parts_are_drawn_anew_in_each_epoch() -> None:
+    sampler = balanced(batch_size=1)
+    drawn = []
+    for epoch in (0, 1):
+        sampler.set_epoch(epoch)
+        drawn.append(sorted(place for batch in sampler for _, place in batch))
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_epochs_with_repeats_are_equally_long_and_ranks_share_them(ranks: int) -> None:
+    samplers = [balanced(rank=rank, ranks=ranks) for rank in range(ranks)]
+    assert {len(sampler) for sampler in samplers} == {int(factors().sum()) // 4 // ranks}
+    for epoch in range(20):
+        keys = []
+        for sampler in samplers:
+            sampler.set_epoch(epoch)
+            mine = list(sampler)
+            assert len(mine) == len(sampler)
+            keys += [key for batch in mine for key in batch]
+        assert len(set(keys)) == len(keys)
+
+
+def test_a_repeat_has_a_place_of_its_own() -> None:
+    """The n-th of a clip has n times the number of clips added, so that the first one is augmented as ever."""
+    sampler = LengthBatches([10, 20], batch_size=1, seed=0, factors=torch.tensor([3.0, 1.0], dtype=torch.float64))
+    assert len(sampler) == 4
+    assert sorted(place for batch in sampler for _, place in batch) == [0, 1, 2, 4]
+
+
+def test_batches_with_repeats_depend_on_seed_and_epoch_and_hold_like_lengths() -> None:
+    sampler, again = balanced(), balanced()
+    for each in (sampler, again):
+        each.set_epoch(7)
+    assert list(sampler) == list(again)
+    spread = [
+        max(lengths) - min(lengths) for b in sampler if (lengths := [LENGTHS[place % len(LENGTHS)] for _, place in b])
+    ]
+    assert sum(spread) / len(spread) < 8

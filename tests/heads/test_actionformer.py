@@ -12,7 +12,7 @@ from mmad.errors import MmadError
 from mmad.heads.actionformer import OPENTAD_KEYS, ActionFormer
 from mmad.heads.anchor_free import AnchorFreeHead, PointPredictions
 from mmad.layers.pyramid import sinusoid
-from mmad.losses import diou_loss, focal_loss
+from mmad.losses import class_balanced_weights, diou_loss, focal_loss
 from mmad.nms import soft_nms
 from mmad.segments import Segments, empty_segments
 
@@ -107,6 +107,55 @@ def test_loss_is_that_of_its_parts():
     reg = diou_loss(outputs.segments_BP2[0, [6, 7, 8]], torch.tensor([[5.5, 8.5]] * 3)).sum() / 3
     assert losses["cls"].item() == pytest.approx(cls.item(), rel=1e-5)
     assert losses["reg"].item() == pytest.approx(2 * reg.item(), rel=1e-4)
+
+
+def test_class_balance_weighs_the_class_loss_alone():
+    """A class's loss is that of its logits, times its weight."""
+    counts, target = torch.tensor([100, 0, 7]), [truth((5.5, 8.5, 1), (0.5, 3.5, 0))]
+    plain, balanced = dense(reg_bias=1.0).eval(), dense(reg_bias=1.0, class_balance=0.9).eval()
+    balanced.balance(counts)
+    outputs = predictions(plain)
+    found, expected = balanced.loss(outputs, target), plain.loss(outputs, target)
+    assert found["reg"].item() == expected["reg"].item()
+    # On level 0, the points 6 to 8 lie in the one segment and 1 to 3 in the other.
+    targets = torch.zeros(1, 28, 3)
+    targets[0, [6, 7, 8], 1] = 1
+    targets[0, [1, 2, 3], 0] = 1
+    weights = class_balanced_weights(counts, beta=0.9)
+    columns = [
+        focal_loss(outputs.logits_BPK[..., [k]], targets[..., [k]], outputs.mask_BP) * weights[k] for k in range(3)
+    ]
+    assert found["cls"].item() == pytest.approx(sum(columns).item() / 6, rel=1e-5)
+    assert weights[1] > weights[2] > weights[0]
+
+
+def test_class_balance_without_counts_names_the_fix():
+    head = dense(class_balance=0.9)
+    with pytest.raises(MmadError, match=r"class_balance=0.9: .*call the head's balance\(counts\) first"):
+        head.loss(predictions(head), [empty_segments()])
+
+
+def test_switches_of_imbalance_leave_no_trace_when_off():
+    """The same bits from counts that nobody asked to use, and the same keys in a checkpoint."""
+    head, told = dense().train(), dense(label_smoothing=0.0, class_balance=None).train()
+    told.balance(torch.tensor([5, 1, 1000]))
+    target = [truth((5.5, 8.5, 1), (2.0, 2.5, 0))]
+    outputs = predictions(head)
+    found, expected = told.loss(outputs, target), head.loss(outputs, target)
+    assert {name: loss.item() for name, loss in found.items()} == {name: loss.item() for name, loss in expected.items()}
+    balanced = dense(class_balance=0.99)
+    balanced.balance(torch.tensor([5, 1, 1000]))
+    assert balanced.state_dict().keys() == head.state_dict().keys()
+    head.load_state_dict(balanced.state_dict())
+
+
+@pytest.mark.parametrize(
+    "options", [{"label_smoothing": 1.0}, {"label_smoothing": -0.1}, {"class_balance": 1.0}, {"class_balance": -0.5}]
+)
+def test_switches_out_of_range_are_refused(options):
+    (name,) = options
+    with pytest.raises(MmadError, match=rf"head.{name}=.*\[0, 1\)"):
+        small(**options)
 
 
 def test_normalizer_follows_the_positives_in_training_only():

@@ -15,6 +15,9 @@ from mmad.segments import Segments, empty_segments
 
 Transform = Callable[[Tensor], Tensor]
 
+SHORTEST = 0.9
+"""Smallest share of a clip that a random piece of it has."""
+
 
 class Item(TypedDict):
     """One window: video (F, 3, H, W) uint8, its ground truth in feature steps, and where it lies."""
@@ -60,7 +63,7 @@ def random_window(
     index: int,
     *,
     grid: Grid,
-    shortest: float = 0.9,
+    shortest: float = SHORTEST,
     keep: float = 0.75,
     tries: int = 50,
 ) -> tuple[Window, Segments]:
@@ -107,8 +110,9 @@ def shuffle_labels(clips: Sequence[Clip], *, seed: int) -> list[Clip]:
 class TrainingClips(Dataset[Item]):
     """A random, augmented piece of each clip.
 
-    An item is asked for by (epoch, clip index), and its randomness comes from (seed, epoch, clip index) alone: the same
-    on every run, for any number of workers or ranks, and after a resume.
+    An item is asked for by (epoch, place): the place is the clip's index, plus a multiple of the number of clips where
+    an epoch repeats the clip. Its randomness comes from (seed, epoch, place) alone: the same on every run, for any
+    number of workers or ranks, and after a resume.
 
     Args:
         clips: the training clips.
@@ -125,10 +129,11 @@ class TrainingClips(Dataset[Item]):
         return len(self.clips)
 
     def __getitem__(self, key: tuple[int, int]) -> Item:
-        epoch, index = key
+        epoch, place = key
+        index = place % len(self.clips)
         clip = self.clips[index]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(((self.seed * 1_000_003 + epoch) * 1_000_003 + index) % 2**63)
+            torch.manual_seed(((self.seed * 1_000_003 + epoch) * 1_000_003 + place) % 2**63)
             window, targets = random_window(clip, index, grid=self.grid)
             video = self.transform(self.frames(clip, first=window.first, frames=window.frames))
         return {"video": video, "targets": targets, "window": window}

@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
 
 
 class LengthBatches(Sampler[list[tuple[int, int]]]):
     """Batches of clips of like length, so that little is padded; the same on every run and after a resume.
 
-    A key is (epoch, clip index): the data set seeds its augmentation from both, whichever worker serves it. Each rank
-    gets every `ranks`-th batch of one common order.
+    A key is (epoch, place): the data set seeds its augmentation from both, whichever worker serves it. The place is the
+    clip's index; the n-th repeat of a clip in one epoch has n times the number of clips added to it, so that it is
+    augmented differently. Each rank gets every `ranks`-th batch of one common order.
 
     Args:
         lengths: length of each clip, in any unit.
@@ -18,14 +20,29 @@ class LengthBatches(Sampler[list[tuple[int, int]]]):
         seed: with the epoch, decides the order.
         rank, ranks: this process and how many there are.
         pool: clips are shuffled, then sorted by length within pools of this many batches.
+        factors: (N,) float64, how many times each clip comes in an epoch on average; None for once each. Which clips
+            their fractional parts add is drawn anew in each epoch, but epochs are equally long.
+
+    Source: of the factors, see `mmad.data.balance.repeat_factors`; fractional parts are drawn by systematic sampling
+    (Madow, 1949), which gives each clip its own expectation and keeps the total.
     """
 
     def __init__(
-        self, lengths: list[int], *, batch_size: int, seed: int, rank: int = 0, ranks: int = 1, pool: int = 8
+        self,
+        lengths: list[int],
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        ranks: int = 1,
+        pool: int = 8,
+        factors: Tensor | None = None,
     ) -> None:
-        self.lengths = torch.tensor(lengths)
+        self.lengths, self.factors = torch.tensor(lengths), factors
+        # Rounded down, since the draw of an epoch gives the sum of the factors, rounded down or up.
+        self.total = len(lengths) if factors is None else int(factors.sum())
         # A set smaller than one batch still trains.
-        self.batch_size = min(batch_size, max(len(lengths) // ranks, 1))
+        self.batch_size = min(batch_size, max(self.total // ranks, 1))
         self.seed, self.rank, self.ranks, self.pool, self.epoch = seed, rank, ranks, pool, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -38,15 +55,30 @@ class LengthBatches(Sampler[list[tuple[int, int]]]):
         return self
 
     def __len__(self) -> int:
-        return len(self.lengths) // self.batch_size // self.ranks
+        return self.total // self.batch_size // self.ranks
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
-        order = torch.randperm(len(self.lengths), generator=generator)
+        order = self._shuffled(generator)
+        clips = len(self.lengths)
         order = torch.cat(
-            [pool[self.lengths[pool].argsort(stable=True)] for pool in order.split(self.batch_size * self.pool)]
+            [pool[self.lengths[pool % clips].argsort(stable=True)] for pool in order.split(self.batch_size * self.pool)]
         )
         batches = order[: len(order) // self.batch_size * self.batch_size].split(self.batch_size)
         shuffled = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
         for batch in shuffled[self.rank : len(self) * self.ranks : self.ranks]:
-            yield [(self.epoch, index) for index in batch.tolist()]
+            yield [(self.epoch, place) for place in batch.tolist()]
+
+    def _shuffled(self, generator: torch.Generator) -> Tensor:
+        """(total,) places of the clips of an epoch, in random order."""
+        clips = torch.randperm(len(self.lengths), generator=generator)
+        if self.factors is None:
+            return clips
+        # Points at distance 1 from a random start, on a line on which each clip takes up its factor.
+        start = torch.rand(1, generator=generator, dtype=torch.float64)
+        reached = (self.factors[clips].cumsum(0) + start).floor().long()
+        times = reached.diff(prepend=torch.zeros(1, dtype=torch.long))
+        first = (reached - times).repeat_interleave(times)
+        repeat = torch.arange(int(reached[-1])) - first
+        places = clips.repeat_interleave(times) + repeat * len(clips)
+        return places[torch.randperm(len(places), generator=generator)[: self.total]]

@@ -57,7 +57,7 @@ class ActionFormer(nn.Module):
         layer_scale: initial weight of the branches of a block.
         path_drop: probability of leaving a branch out for a clip, in training.
         input_drop: probability of zeroing a channel of the features for a clip, in training.
-        center_radius, filter_similar, label_smoothing, loss_normalizer, momentum, reg_weight, reg_bias,
+        center_radius, filter_similar, label_smoothing, class_balance, loss_normalizer, momentum, reg_weight, reg_bias,
             score_threshold, max_proposals: see `AnchorFreeHead`.
 
     Source: Zhang et al., ActionFormer (ECCV 2022); defaults of AdaTAD's multi-label setting in OpenTAD.
@@ -82,6 +82,7 @@ class ActionFormer(nn.Module):
         center_radius: float = 1.5,
         filter_similar: bool = True,
         label_smoothing: float = 0.0,
+        class_balance: float | None = None,
         loss_normalizer: float = 100.0,
         momentum: float = 0.9,
         reg_weight: float = 1.0,
@@ -119,6 +120,7 @@ class ActionFormer(nn.Module):
             center_radius=center_radius,
             filter_similar=filter_similar,
             label_smoothing=label_smoothing,
+            class_balance=class_balance,
             loss_normalizer=loss_normalizer,
             momentum=momentum,
             reg_weight=reg_weight,
@@ -159,6 +161,14 @@ class ActionFormer(nn.Module):
             masks.append(masks[-1][:, ::2])
         normed = [norm(x_BTC) * mask[..., None] for norm, x_BTC, mask in zip(self.neck, pyramid, masks, strict=True)]
         return self.dense(normed, mask_BT)
+
+    def balance(self, counts_K: Tensor) -> None:
+        """Sets the weights of the classes in the loss, if `class_balance` asks for them.
+
+        Args:
+            counts_K: (K,) training instances of each class.
+        """
+        self.dense.balance(counts_K)
 
     def loss(self, outputs: PointPredictions, targets: list[Segments]) -> dict[str, Tensor]:
         """Weighted losses `cls` and `reg`; targets are in feature steps."""

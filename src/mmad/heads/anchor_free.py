@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmad.assignment import Points, assign, pyramid_points
+from mmad.errors import MmadError
 from mmad.layers.masked_conv import MaskedConv1d
-from mmad.losses import diou_loss, focal_loss
+from mmad.losses import class_balanced_weights, diou_loss, focal_loss, smoothed
 from mmad.segments import Segments
 
 PRIOR = 0.01
@@ -53,7 +54,9 @@ class AnchorFreeHead(nn.Module):
         convs: convolutions of each tower before the last one.
         center_radius: distance to a segment's centre within which a point is positive, in strides.
         filter_similar: a point carries the class of its shortest segment only.
-        label_smoothing: share of the class target that is spread over K + 1 classes.
+        label_smoothing: share of the class target that is spread over K + 1 classes, in [0, 1); see `smoothed`.
+        class_balance: beta in [0, 1) of the classes' weights in the focal loss, see `class_balanced_weights`; None for
+            equal ones. Training then needs the counts of the classes, see `balance`.
         loss_normalizer: number of positives that the losses are divided by, at first.
         momentum: of its running mean, in training.
         reg_weight: weight of the boundary loss.
@@ -61,10 +64,14 @@ class AnchorFreeHead(nn.Module):
         score_threshold: decoded segments score more than this.
         max_proposals: decoded segments of one clip at most, all levels together.
 
-    Source: Zhang et al., ActionFormer (ECCV 2022), sections 3.3-3.4.
+    Raises:
+        MmadError: `label_smoothing` or `class_balance` is out of range.
+
+    Source: Zhang et al., ActionFormer (ECCV 2022), sections 3.3-3.4; Cui et al. (CVPR 2019) for `class_balance`.
     """
 
     loss_normalizer: Tensor
+    class_weight_K: Tensor | None
 
     def __init__(
         self,
@@ -76,6 +83,7 @@ class AnchorFreeHead(nn.Module):
         center_radius: float = 1.5,
         filter_similar: bool = True,
         label_smoothing: float = 0.0,
+        class_balance: float | None = None,
         loss_normalizer: float = 100.0,
         momentum: float = 0.9,
         reg_weight: float = 1.0,
@@ -84,10 +92,14 @@ class AnchorFreeHead(nn.Module):
         max_proposals: int = 8000,
     ) -> None:
         super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise MmadError(f"head.label_smoothing={label_smoothing}: give a share in [0, 1), such as 0.1; 0 for none.")
+        if class_balance is not None and not 0 <= class_balance < 1:
+            raise MmadError(f"head.class_balance={class_balance}: give a beta in [0, 1), such as 0.999, or null.")
         self.classes, self.levels = classes, levels
         self.center_radius, self.filter_similar = center_radius, filter_similar
         self.label_smoothing, self.momentum, self.reg_weight = label_smoothing, momentum, reg_weight
-        self.score_threshold, self.max_proposals = score_threshold, max_proposals
+        self.score_threshold, self.max_proposals, self.class_balance = score_threshold, max_proposals, class_balance
 
         self.cls_convs = nn.ModuleList(MaskedConv1d(channels, channels) for _ in range(convs))
         self.reg_convs = nn.ModuleList(MaskedConv1d(channels, channels) for _ in range(convs))
@@ -95,6 +107,19 @@ class AnchorFreeHead(nn.Module):
         self.reg_head = MaskedConv1d(channels, 2, bias=reg_bias, norm=False, relu=False)
         self.scale_L = nn.Parameter(torch.ones(levels))
         self.register_buffer("loss_normalizer", torch.tensor(float(loss_normalizer)))
+        # Not in checkpoints: the training data tell it anew, and detection needs none.
+        self.register_buffer("class_weight_K", None, persistent=False)
+
+    def balance(self, counts_K: Tensor) -> None:
+        """Sets the weights of the classes in the loss, if `class_balance` asks for them.
+
+        Args:
+            counts_K: (K,) training instances of each class.
+        """
+        assert len(counts_K) == self.classes
+        if self.class_balance is not None:
+            weight_K = class_balanced_weights(counts_K, beta=self.class_balance)
+            self.class_weight_K = weight_K.to(self.loss_normalizer.device)
 
     def forward(self, pyramid: Sequence[Tensor], mask_BT: Tensor) -> PointPredictions:
         """Predicts at every point.
@@ -131,7 +156,15 @@ class AnchorFreeHead(nn.Module):
 
         Returns:
             `cls` and `reg`, weighted scalars whose sum is minimised.
+
+        Raises:
+            MmadError: `class_balance` is set and nobody told the counts.
         """
+        if self.class_balance is not None and self.class_weight_K is None:
+            raise MmadError(
+                f"head.class_balance={self.class_balance}: the loss needs the number of training instances of each "
+                f"class; call the head's balance(counts) first."
+            )
         with torch.autocast(outputs.logits_BPK.device.type, enabled=False):
             assigned = assign(
                 outputs.points,
@@ -142,9 +175,8 @@ class AnchorFreeHead(nn.Module):
             )
             positive_BP = assigned.positive_BP & outputs.mask_BP
             normalizer = self._normalizer(positive_BP.sum())
-            smooth = self.label_smoothing
-            classes_BPK = assigned.classes_BPK * (1 - smooth) + smooth / (self.classes + 1)
-            cls = focal_loss(outputs.logits_BPK, classes_BPK, outputs.mask_BP)
+            classes_BPK = smoothed(assigned.classes_BPK, share=self.label_smoothing)
+            cls = focal_loss(outputs.logits_BPK, classes_BPK, outputs.mask_BP, weight_K=self.class_weight_K)
             sides = outputs.offsets_BP2.new_tensor([-1.0, 1.0])
             reg = diou_loss(outputs.offsets_BP2[positive_BP] * sides, assigned.offsets_BP2[positive_BP] * sides).sum()
         return {"cls": cls / normalizer, "reg": self.reg_weight * reg / normalizer}
