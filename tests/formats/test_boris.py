@@ -86,7 +86,7 @@ def test_a_start_without_stop_is_a_fault_and_earlier_pairs_stay(tmp_path):
     assert read == [Mark("a", 1, 2, "nodding", subject="Ann"), Mark("a", 5, 6, "waving")]
     assert len(faults) == 1
     with pytest.raises(
-        MmadError, match=r"p\.boris, observation 'first': 'nodding' of Ann has 3 events, .* the last one, at 3.5 s"
+        MmadError, match=r"p\.boris, observation 'first': 'nodding' of 'Ann' has 3 events, .* the last one, at 3.5 s"
     ):
         read_project(tmp_path, project(*events))
 

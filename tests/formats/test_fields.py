@@ -20,7 +20,7 @@ def test_label_by_name_or_index(value):
         (52, "x.csv, line 2: class is 52, expected 0 to 51; correct the row or use the taxonomy"),
         ("-1", "class is -1, expected 0 to 51"),
         (1.5, "class is 1.5, expected 0 to 51"),
-        ("nan", "class is nan, expected 0 to 51"),
+        ("nan", "unknown label 'nan'"),
         (None, "unknown label 'None'"),
     ],
 )

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mmad.annotations import Instance, Truth
-from mmad.errors import MmadError
-from mmad.formats.marks import Mark, marks_of, predicted_marks, refuse, taxonomy_of, truths_of
+from mmad.errors import MmadError, refuse
+from mmad.formats.marks import Mark, marks_of, predicted_marks, taxonomy_of, truths_of
 from mmad.segments import Segments, empty_segments
 from mmad.taxonomy import MMA52
 

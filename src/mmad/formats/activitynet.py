@@ -20,12 +20,14 @@ def parse_json(text: str, *, source: str) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
-        MmadError: it is not JSON, or no object.
+        MmadError: it is not JSON, no object, or an object in it has a key twice, of which one value would be lost.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=lambda pairs: _with_keys_once(pairs, source=source))
     except json.JSONDecodeError as error:
         raise MmadError(f"{source}, line {error.lineno}: not valid JSON ({error.msg}); write the file again") from error
+    except MmadError:
+        raise
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or as many brackets
         raise MmadError(f"{source}: not readable JSON ({error}); write the file again") from error
     return _object(document, where=source)
@@ -234,7 +236,9 @@ def _instances(
             continue
         start, end = segment_of(row, where=where)
         if start < 0 or start >= end:
-            raise MmadError(f"{where}: segment [{start:g}, {end:g}], expected 0 <= start < end; correct it")
+            raise MmadError(
+                f"{where}: segment [{start:g}, {end:g}], expected 0 <= start < end; correct it", kind="segment"
+            )
         instances.append(Instance(start, end, label_index(row.get("label"), taxonomy=taxonomy, where=where)))
     return tuple(instances)
 
@@ -246,6 +250,15 @@ def _detections(results: Mapping[str, Any], *, taxonomy: Taxonomy, source: str) 
             label = label_index(row.get("label"), taxonomy=taxonomy, where=where)
             score = real_number(row.get("score"), what="score", where=where)
             yield Detection(clip, *segment_of(row, where=where), label, score)
+
+
+def _with_keys_once(pairs: list[tuple[str, Any]], *, source: str) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise MmadError(f"{source}: an object has the key {twice!r} twice, expected once; join the two or rename one")
+    return document
 
 
 def _object(value: object, *, where: str) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 """What files of many clips hold: marks, which clips there are, and what is said of each clip."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from mmad.errors import MmadError
 from mmad.formats.marks import Mark, checked
+
+Fact = TypeVar("Fact")
 
 _SPLITS = {"training": "train", "validation": "val", "testing": "test"}
 
@@ -20,6 +23,8 @@ class Annotations:
         split_of: name of the split of each clip, where the file says it.
         subjects: the person shown in each clip, where the file says it.
         durations: length of each clip in seconds, where the file says it.
+        frames: number of raw frames of each clip, where the file says it.
+        fps: raw frames per second of each clip, where the file says it.
     """
 
     marks: list[Mark]
@@ -27,6 +32,26 @@ class Annotations:
     split_of: dict[str, str] = field(default_factory=dict)
     subjects: dict[str, str] = field(default_factory=dict)
     durations: dict[str, float] = field(default_factory=dict)
+    frames: dict[str, int] = field(default_factory=dict)
+    fps: dict[str, float] = field(default_factory=dict)
+
+    def without(self, clips: Collection[str]) -> "Annotations":
+        """The same but for some clips."""
+        if not clips:
+            return self
+
+        def kept(facts: dict[str, Fact]) -> dict[str, Fact]:
+            return {clip: fact for clip, fact in facts.items() if clip not in clips}
+
+        return Annotations(
+            [mark for mark in self.marks if mark.clip not in clips],
+            [clip for clip in self.clips if clip not in clips],
+            kept(self.split_of),
+            kept(self.subjects),
+            kept(self.durations),
+            kept(self.frames),
+            kept(self.fps),
+        )
 
 
 def split_name(name: str) -> str:
@@ -53,7 +78,9 @@ def check_agrees(known: Mapping[str, str], clip: str, value: str, *, what: str, 
     if before != value:
         raise MmadError(
             f"{where}: {what} of clip {clip!r} is {value!r}, elsewhere it is {before!r}; expected one for all of a "
-            f"clip, make them agree"
+            f"clip, make them agree",
+            kind="disagreement",
+            clip=clip,
         )
 
 

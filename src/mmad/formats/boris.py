@@ -3,10 +3,11 @@
 import warnings
 from pathlib import Path
 
+from mmad.errors import OnFault, refuse
 from mmad.formats.boris_project import parse_project
 from mmad.formats.boris_project_writer import write_boris_project
 from mmad.formats.boris_table import parse_table, write_boris_table
-from mmad.formats.marks import Mark, OnFault, refuse
+from mmad.formats.marks import Mark
 from mmad.formats.table import read_text
 
 __all__ = ["read_boris", "write_boris_project", "write_boris_table"]

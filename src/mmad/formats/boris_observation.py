@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import PureWindowsPath
 
 from mmad.errors import MmadError
+from mmad.formats.annotated import check_name
 from mmad.formats.marks import Mark
 from mmad.taxonomy import Taxonomy
 
@@ -57,7 +58,8 @@ class Observation:
             where: file and place in it, for errors.
 
         Raises:
-            MmadError: there is no clip or label, the event does not last, or it lies in two videos.
+            MmadError: there is no clip or label, a name has a line break, the event does not last, or it lies in two
+                videos.
         """
         clip, begin = self._video(start - self.offset, stop - self.offset, where=where)
         first, last = (float(time - self.offset - begin) for time in (start, stop))
@@ -69,6 +71,9 @@ class Observation:
                 f"{where}: {label!r} lasts from {first:g} to {last:g} s of {clip!r}, expected 0 <= start < stop; "
                 "correct the event or the observation's time offset"
             )
+        for what, name in (("clip", clip), ("behavior", label), ("subject", subject), ("annotator", self.annotator)):
+            if name:
+                check_name(name, what=what, where=where)
         subjects = None if subject.lower() in ("", NO_SUBJECT.lower()) else subject
         return Mark(clip, first, last, label, subjects, self.annotator, _score(comment), where)
 
@@ -106,7 +111,8 @@ def seconds(value: object, *, what: str, where: str, fix: str = "correct it in B
     """
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
-            number = Decimal(str(value).strip())
+            # Python reads `1_0` as ten.
+            number = Decimal(str(value).strip().replace("_", "?"))
         except InvalidOperation:
             number = Decimal("NaN")
         if number.is_finite() and abs(number) <= _LAST_SECOND:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from mmad.errors import MmadError
+from mmad.errors import MmadError, OnFault
 from mmad.formats.activitynet import parse_json
 from mmad.formats.boris_observation import NO_SUBJECT, Observation, annotator_of, seconds
-from mmad.formats.marks import Mark, OnFault
+from mmad.formats.marks import Mark
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def _marks(
             on_fault(
                 MmadError(
                     f"{where}: {code!r}{f' with modifier {modifier!r}' if modifier else ''} of "
-                    f"{subject or NO_SUBJECT} has {len(events)} events, expected a stop for each start; "
-                    f"the last one, at {events[-1].time} s, is without; add or remove one in BORIS"
+                    f"{repr(subject) if subject else NO_SUBJECT} has {len(events)} events, expected a stop for each "
+                    f"start; the last one, at {events[-1].time} s, is without; add or remove one in BORIS"
                 )
             )
         for start, stop in zip(events[0::2], events[1::2], strict=False):

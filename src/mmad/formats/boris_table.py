@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from mmad.errors import MmadError
+from mmad.errors import MmadError, OnFault
 from mmad.formats.boris_observation import (
     ANNOTATORS,
     NO_SUBJECT,
@@ -21,7 +21,8 @@ from mmad.formats.boris_observation import (
     score_comment,
     seconds,
 )
-from mmad.formats.marks import Mark, OnFault
+from mmad.formats.marks import Mark
+from mmad.formats.table import refuse_line_breaks
 from mmad.formats.whole_file import write_whole
 from mmad.taxonomy import Taxonomy
 
@@ -92,6 +93,8 @@ def parse_table(text: str, *, source: str, on_fault: OnFault) -> tuple[list[Mark
         try:
             if kind != "STATE":
                 raise MmadError(f"{where}: behavior type is {row['kind']!r}, expected STATE or POINT; correct the row")
+            for role in ("observation", "media", "subject", "label", "annotator"):
+                refuse_line_breaks(row.get(role, ""), what=role, where=where)
             marks.append(_mark(row, decimal_comma=decimal_comma, where=where))
         except MmadError as fault:
             on_fault(fault)

@@ -5,10 +5,10 @@ import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mmad.errors import MmadError
+from mmad.errors import MmadError, OnFault, refuse
 from mmad.formats.annotated import Annotations, check_agrees, split_name, to_write
 from mmad.formats.fields import real_number, whole_number
-from mmad.formats.marks import Mark, OnFault, checked, refuse
+from mmad.formats.marks import Mark, checked
 from mmad.formats.named_table import NamedTable, clip_id, folder_of, read_named_table
 from mmad.formats.whole_file import write_whole
 from mmad.timebase import frame_to_seconds
@@ -74,6 +74,7 @@ def read_csv_marks(
                     check_agrees(known, clip, value, what=what, where=where)
             mark = _mark(table, row, clip=clip, times=times, fps=fps, where=where)
         except MmadError as fault:
+            fault.clip = clip_id(row["clip"]) or None
             on_fault(fault)
             continue
         clips[clip] = None

@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from mmad.errors import MmadError
-from mmad.formats.annotated import Annotations
-from mmad.formats.marks import Mark, OnFault, clip_of, refuse
+from mmad.errors import MmadError, OnFault, refuse
+from mmad.formats.annotated import Annotations, check_name
+from mmad.formats.marks import Mark, clip_of
 from mmad.formats.table import read_text
 from mmad.formats.whole_file import write_whole
 from mmad.taxonomy import Taxonomy
@@ -56,13 +56,14 @@ def read_elan(
         One clip, and its marks in the file's order: tier by tier. Tiers `name` and `name (2)` are one class.
 
     Raises:
-        MmadError: the file is no ELAN file, or `labels` is none of the three.
+        MmadError: the file is no ELAN file, its video has no usable name, or `labels` is none of the three.
     """
     path = Path(path)
     if labels not in ("auto", "tier", "value"):
         raise MmadError(f"labels is {labels!r}, expected 'auto', 'tier' or 'value'; choose one of them")
     root = _document(path)
     clip, origin = _video(root, path)
+    check_name(clip, what="the name of the video", where=str(path))
     slots = _time_slots(root, path)
     tiers = [(tier.get("TIER_ID", "").strip(), tier) for tier in root.findall("TIER")]
     names = _plain_names([name for name, _ in tiers], taxonomy)
@@ -81,12 +82,15 @@ def read_elan(
             label = names[name] if labels == "tier" else value
             if not label:
                 raise MmadError(f"{where}: the {labels} is empty, expected a label; write one or remove the annotation")
+            check_name(label, what="label", where=where)
             start, end = ((_time(annotation, side, slots, where) + origin) / 1000 for side in (1, 2))
             if not 0 <= start < end:
                 raise MmadError(
-                    f"{where}: segment [{start:g}, {end:g}] s of the video, expected 0 <= start < end; correct it"
+                    f"{where}: segment [{start:g}, {end:g}] s of the video, expected 0 <= start < end; correct it",
+                    kind="segment",
                 )
         except MmadError as fault:
+            fault.clip = clip
             on_fault(fault)
             continue
         subject, annotator = (tier.get(key, "").strip() or None for key in ("PARTICIPANT", "ANNOTATOR"))

@@ -2,10 +2,15 @@
 
 import difflib
 import math
+import reprlib
 from collections.abc import Collection
 
 from mmad.errors import MmadError
 from mmad.taxonomy import Taxonomy
+
+# A field may hold the rest of a damaged file.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 
 
 def real_number(value: object, *, what: str, where: str) -> float:
@@ -19,12 +24,9 @@ def real_number(value: object, *, what: str, where: str) -> float:
     Raises:
         MmadError: it is no number or not finite.
     """
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
+    number = _number(value)
     if not math.isfinite(number):
-        raise MmadError(f"{where}: {what} is {value!r}, expected a finite number; correct or remove the row")
+        raise MmadError(f"{where}: {what} is {_SHORT.repr(value)}, expected a finite number; correct or remove the row")
     return number
 
 
@@ -39,13 +41,20 @@ def whole_number(value: object, *, what: str, where: str) -> int:
     Raises:
         MmadError: it is no whole number.
     """
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
+    number = _number(value)
     if not number.is_integer():
-        raise MmadError(f"{where}: {what} is {value!r}, expected a whole number; correct or remove the row")
+        raise MmadError(f"{where}: {what} is {_SHORT.repr(value)}, expected a whole number; correct or remove the row")
     return int(number)
+
+
+def _number(value: object) -> float:
+    """A number, NaN if it is none. Python takes true and 1_0 for numbers, no other program does."""
+    if isinstance(value, bool) or "_" in str(value):
+        return math.nan
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def label_index(value: object, *, taxonomy: Taxonomy, where: str) -> int:
@@ -63,15 +72,17 @@ def label_index(value: object, *, taxonomy: Taxonomy, where: str) -> int:
     named = taxonomy.index_of.get(text, taxonomy.index_of.get(text.lower()))
     if named is not None:
         return named
-    try:
-        number = float(text)
-    except ValueError:
+    number = _number(text)
+    if math.isnan(number):
         near = nearest(text.lower(), taxonomy.actions)
-        raise MmadError(f"{where}: unknown label {text!r}; the nearest class is {near!r}, or give an index") from None
+        raise MmadError(
+            f"{where}: unknown label {_SHORT.repr(text)}; the nearest class is {near!r}, or give an index", kind="label"
+        )
     if not (number.is_integer() and 0 <= number < len(taxonomy.actions)):
         raise MmadError(
-            f"{where}: class is {text}, expected 0 to {len(taxonomy.actions) - 1}; "
-            "correct the row or use the taxonomy of this data"
+            f"{where}: class is {text[:80]}, expected 0 to {len(taxonomy.actions) - 1}; "
+            "correct the row or use the taxonomy of this data",
+            kind="label",
         )
     return int(number)
 

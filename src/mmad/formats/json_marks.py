@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmad.errors import MmadError
+from mmad.errors import MmadError, OnFault, refuse
 from mmad.formats.activitynet import annotations_of, duration_of, entries_of, named_subject, segment_of
-from mmad.formats.annotated import Annotations, split_name, to_write
+from mmad.formats.annotated import Annotations, check_name, split_name, to_write
 from mmad.formats.fields import nearest, real_number
-from mmad.formats.marks import Mark, OnFault, checked, refuse
+from mmad.formats.marks import Mark, checked
 from mmad.formats.whole_file import write_whole
 from mmad.taxonomy import Taxonomy
 
@@ -39,11 +39,11 @@ def read_json_marks(path: Path, *, subset: str | None = None, on_fault: OnFault 
         try:
             rows = annotations_of(entry, where=where)
             split = _name(entry.get("subset"), what="subset", where=where)
-            subject = (named_subject(entry, where=where) or "").strip() or None
+            subject = _name(named_subject(entry, where=where), what="subject", where=where)
             duration = _finite(duration_of, entry, where=where)
-            if not clip.strip():
-                raise MmadError(f"{where}: the id of a clip is empty, expected its name; give it one")
+            check_name(clip, what="id", where=where)
         except MmadError as fault:
+            fault.clip = clip
             on_fault(fault)
             continue
         marks = []
@@ -51,6 +51,7 @@ def read_json_marks(path: Path, *, subset: str | None = None, on_fault: OnFault 
             try:
                 marks.append(_mark(row, clip=clip, subject=subject, where=f"{where}, annotation {number}"))
             except MmadError as fault:
+                fault.clip = clip
                 on_fault(fault)
         if rows and not marks:
             continue
@@ -133,7 +134,10 @@ def _name(value: object, *, what: str, where: str) -> str | None:
     """A name or a number as text, None if there is none."""
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise MmadError(f"{where}: {what} is {value!r}, expected a name; correct it")
-    return None if value is None else str(value).strip() or None
+    name = "" if value is None else str(value).strip()
+    if name:
+        check_name(name, what=what, where=where)
+    return name or None
 
 
 def _finite(read: Any, row: Mapping[str, Any], *, where: str) -> Any:

@@ -1,24 +1,16 @@
 """Marks: annotated segments as files of many tools have them, labels by name; the hub of reading and converting."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmad.annotations import Instance, Truth
-from mmad.errors import MmadError
+from mmad.errors import MmadError, OnFault, refuse
 from mmad.formats.fields import label_index
 from mmad.formats.labels import ONE_GROUP
 from mmad.segments import Segments
 from mmad.taxonomy import Taxonomy
-
-OnFault = Callable[[MmadError], None]
-"""What a reader does with a row that cannot be right: `refuse` it with the file, or note the fault and go on."""
-
-
-def refuse(fault: MmadError) -> None:
-    """Ends reading at the first fault."""
-    raise fault
 
 
 @dataclass(frozen=True)
@@ -64,12 +56,15 @@ def checked(mark: Mark) -> Mark:
     if not 0 <= mark.start < mark.end < math.inf:
         raise MmadError(
             f"{mark.where or f'a mark of clip {mark.clip!r}'}: segment [{mark.start:g}, {mark.end:g}] s of "
-            f"{mark.label!r}, expected 0 <= start < end; correct it"
+            f"{mark.label!r}, expected 0 <= start < end; correct it",
+            kind="segment",
+            clip=mark.clip,
         )
     if mark.score is not None and not math.isfinite(mark.score):
         raise MmadError(
             f"{mark.where or f'a mark of clip {mark.clip!r}'}: score is {mark.score}, expected a finite number; "
-            f"correct it"
+            f"correct it",
+            clip=mark.clip,
         )
     return mark
 
@@ -112,13 +107,16 @@ def truths_of(
             try:
                 instances.append(_instance(mark, taxonomy))
             except MmadError as fault:
+                fault.clip = clip
                 on_fault(fault)
         subjects = {mark.subject for mark in mine if mark.subject is not None}
         if len(subjects) > 1:
             on_fault(
                 MmadError(
                     f"{mine[0].where}: clip {clip!r} has the subjects {', '.join(sorted(subjects))}, expected one; "
-                    f"correct them"
+                    f"correct them",
+                    kind="disagreement",
+                    clip=clip,
                 )
             )
         duration = (durations or {}).get(clip)

@@ -4,6 +4,7 @@ Two releases exist. One has ids that begin with the subject (`001_01_0001_A`) an
 ids such as `train0000` and the column `fps`. Its test file holds placeholders in place of instances.
 """
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Collection
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmad.annotations import Clip, Instance
-from mmad.errors import MmadError
+from mmad.errors import MmadError, OnFault
 from mmad.formats.fields import is_ignored, label_index, real_number, whole_number
 from mmad.formats.table import read_text, table_rows
 from mmad.formats.videos import find_videos, subfolders
@@ -20,7 +21,7 @@ from mmad.timebase import frame_to_seconds
 
 _COLUMNS = ("video_id", "start_frame", "end_frame", "class", "total_frames")
 _PLACEHOLDER = (0, 20)
-_WITH_SUBJECT = re.compile(r"(\d+)_\d+_\d+")
+_WITH_SUBJECT = re.compile(r"([0-9]+)_[0-9]+_[0-9]+")
 
 
 @dataclass
@@ -31,11 +32,13 @@ class AnnotatedClip:
         frames: number of raw frames.
         fps: raw frames per second, None where the file does not say.
         rows: (start frame, end frame, class index) of each instance.
+        lines: line of the file that each instance is from.
     """
 
     frames: int
     fps: float | None
     rows: list[tuple[int, int, int]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
 
     def instances(self, fps: float, *, end_inclusive: bool) -> tuple[Instance, ...]:
         """The instances in seconds."""
@@ -54,6 +57,7 @@ def read_mma52(
     fps: Callable[[Path], float] | float | None = None,
     end_inclusive: bool = False,
     require_videos: bool = True,
+    exclude: Collection[str] = (),
 ) -> list[Clip]:
     """The clips of one split, in the order of its file.
 
@@ -68,6 +72,7 @@ def read_mma52(
             Published results use end / fps.
         require_videos: whether every video must be there; without, a missing one gets the path where it
             should be.
+        exclude: ids of clips to leave out; nothing is asked of their rows and videos.
 
     Returns:
         One clip per video id; `subject` is known where the id begins with it.
@@ -78,10 +83,9 @@ def read_mma52(
     root = Path(root)
     if not root.is_dir():
         raise MmadError(f"{root} is not a folder; give the one that holds annotations/{split}.csv and the videos")
-    source = _annotation_file(root, split)
-    annotated = read_annotation_csv(source, taxonomy=taxonomy, end_inclusive=end_inclusive)
-    places = ([root / split], [root], subfolders(root / split), subfolders(root))
-    videos = find_videos(annotated, places)
+    source = annotation_file(root, split)
+    annotated = read_annotation_csv(source, taxonomy=taxonomy, end_inclusive=end_inclusive, exclude=exclude)
+    videos = find_videos(annotated, video_places(root, split))
 
     # A probe needs the video, required or not.
     probed = [clip for clip, known in annotated.items() if known.fps is None and callable(fps)]
@@ -108,6 +112,8 @@ def read_annotation_csv(
     taxonomy: Taxonomy,
     end_inclusive: bool = False,
     ignore_labels: Collection[str] = (),
+    exclude: Collection[str] = (),
+    on_fault: OnFault | None = None,
 ) -> dict[str, AnnotatedClip]:
     """What an annotation file of either release says of each clip, in frames.
 
@@ -119,32 +125,43 @@ def read_annotation_csv(
         end_inclusive: whether the end frame belongs to the action; it must then be less than the number of
             frames.
         ignore_labels: names of classes whose rows are left out; their clips stay.
+        exclude: ids of clips to leave out, whatever their rows hold.
+        on_fault: told of each row that cannot be right, which is left out. None refuses the file after its last row,
+            naming the first fault and the number of the others.
 
     Raises:
         MmadError: the file or a column is missing, or a row cannot be right.
     """
     clips: dict[str, AnnotatedClip] = {}
-    faults: list[str] = []
-    for line, row in table_rows(read_text(path), columns=_COLUMNS, source=str(path)):
+    faults: list[MmadError] = []
+    note = on_fault or faults.append
+    for line, row in table_rows(read_text(path), columns=_COLUMNS, source=str(path), on_fault=note):
+        if row["video_id"] in exclude:
+            continue
         try:
             _add_row(
                 clips,
                 row,
+                line=line,
                 where=f"{path}, line {line}",
                 taxonomy=taxonomy,
                 end_inclusive=end_inclusive,
                 ignored=ignore_labels,
             )
         except MmadError as fault:
-            faults.append(str(fault))
+            fault.clip = row["video_id"]
+            note(fault)
     if faults:
-        raise MmadError(faults[0] + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""))
+        first = faults[0]
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise MmadError(f"{first}{more}", kind=first.kind, clip=first.clip)
     if not clips:
         raise MmadError(f"{path} has a header and no rows; check the download")
     if all([row[:2] for row in clip.rows] == [_PLACEHOLDER] for clip in clips.values()):
         warnings.warn(f"{path} holds placeholders, not instances: its clips have no ground truth", stacklevel=2)
         for clip in clips.values():
             clip.rows.clear()
+            clip.lines.clear()
     return clips
 
 
@@ -152,35 +169,57 @@ def _add_row(
     clips: dict[str, AnnotatedClip],
     row: dict[str, str],
     *,
+    line: int,
     where: str,
     taxonomy: Taxonomy,
     end_inclusive: bool,
     ignored: Collection[str],
 ) -> None:
     """Adds one row to its clip; raises MmadError if it cannot be right."""
+    if not row["video_id"].strip():
+        raise MmadError(f"{where}: video_id is empty, expected the id of a clip; complete or remove the row")
     start, end, frames = (
         whole_number(row[name], what=name, where=where) for name in ("start_frame", "end_frame", "total_frames")
     )
-    wanted = not is_ignored(row["class"], ignored=ignored, taxonomy=taxonomy)
-    label = label_index(row["class"], taxonomy=taxonomy, where=where) if wanted else None
     fps = real_number(row["fps"], what="fps", where=where) if "fps" in row else None
-    clip = clips.setdefault(row["video_id"], AnnotatedClip(frames, fps))
-    if fps is not None and fps <= 0:
+    if frames <= 0:
+        raise MmadError(f"{where}: total_frames is {frames}, expected more than 0; correct the row")
+    # A rate next to 0 would make infinite seconds.
+    if fps is not None and not (fps > 0 and frames / fps < math.inf):
         raise MmadError(f"{where}: fps is {fps:g}, expected more than 0; correct the row")
-    if start < 0:
-        raise MmadError(f"{where}: start_frame is {start}, expected 0 or more; correct the row")
-    if start >= end:
-        raise MmadError(f"{where}: start_frame {start} is not before end_frame {end}; correct the row")
-    last = frames - int(end_inclusive)
-    if end > last:
-        raise MmadError(f"{where}: end_frame is {end}, expected at most {last} of {frames} frames; correct the row")
+    # A clip whose rows are all faulty is none: it would read as a clip in which nothing happens.
+    clip = clips.get(row["video_id"], AnnotatedClip(frames, fps))
     if (clip.frames, clip.fps) != (frames, fps):
         name, here, before = ("total_frames", frames, clip.frames) if clip.frames != frames else ("fps", fps, clip.fps)
         raise MmadError(
-            f"{where}: {name} of clip {row['video_id']!r} is {here}, an earlier row says {before}; make its rows agree"
+            f"{where}: {name} of clip {row['video_id']!r} is {here}, an earlier row says {before}; make its rows agree",
+            kind="disagreement",
         )
-    if label is not None:
-        clip.rows.append((start, end, label))
+    if start < 0:
+        raise MmadError(f"{where}: start_frame is {start}, expected 0 or more; correct the row", kind="segment")
+    if start >= end:
+        raise MmadError(
+            f"{where}: start_frame {start} is not before end_frame {end}; correct the row",
+            kind="segment",
+        )
+    last = frames - int(end_inclusive)
+    if end > last:
+        raise MmadError(
+            f"{where}: end_frame is {end}, expected at most {last} of {frames} frames; correct the row",
+            kind="beyond",
+        )
+    if is_ignored(row["class"], ignored=ignored, taxonomy=taxonomy):
+        clips[row["video_id"]] = clip
+        return
+    label = label_index(row["class"], taxonomy=taxonomy, where=where)
+    clips[row["video_id"]] = clip
+    clip.rows.append((start, end, label))
+    clip.lines.append(line)
+
+
+def video_places(root: Path, split: str) -> tuple[list[Path], ...]:
+    """Groups of folders in which videos of a split may lie, the likeliest first."""
+    return [root / split], [root], subfolders(root / split), subfolders(root)
 
 
 def annotation_files(root: Path, split: str) -> tuple[Path, Path]:
@@ -188,8 +227,12 @@ def annotation_files(root: Path, split: str) -> tuple[Path, Path]:
     return root / "annotations" / f"{split}.csv", root / f"{split}.csv"
 
 
-def _annotation_file(root: Path, split: str) -> Path:
-    """The CSV file of a split."""
+def annotation_file(root: Path, split: str) -> Path:
+    """The CSV file of a split.
+
+    Raises:
+        MmadError: it is in neither place.
+    """
     candidates = annotation_files(root, split)
     for path in candidates:
         if path.is_file():
@@ -220,4 +263,4 @@ def subject_of(clip: str) -> str | None:
     ('7', None)
     """
     match = _WITH_SUBJECT.match(clip)
-    return str(int(match[1])) if match else None
+    return (match[1].lstrip("0") or "0") if match else None

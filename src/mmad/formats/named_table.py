@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmad.errors import MmadError
+from mmad.errors import MmadError, OnFault, refuse
 from mmad.formats.fields import nearest, real_number
-from mmad.formats.marks import OnFault, refuse
-from mmad.formats.table import read_text
+from mmad.formats.table import read_text, refuse_line_breaks
 
 _DELIMITERS = (",", ";", "\t")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -54,11 +53,22 @@ class NamedTable:
         )
 
     def fields(self, *, on_fault: OnFault = refuse) -> Iterator[tuple[str, dict[str, str]]]:
-        """The place and the known fields of each row, without spaces around them; rows of another length are faults."""
+        """The place and the known fields of each row, without spaces around them.
+
+        Args:
+            on_fault: told of rows of another length, and of those with a line break in a known field.
+        """
         for line, row in self.rows:
             where = f"{self.source}, line {line}"
             if len(row) == len(self.header):
-                yield where, {column: row[place].strip() for column, place in self.columns.items()}
+                fields = {column: row[place].strip() for column, place in self.columns.items()}
+                try:
+                    for column, field in fields.items():
+                        refuse_line_breaks(field, what=column, where=where)
+                except MmadError as fault:
+                    on_fault(fault)
+                else:
+                    yield where, fields
             else:
                 on_fault(
                     MmadError(

@@ -1,4 +1,4 @@
-"""Which clip belongs to which split: read, written, and drawn so that nobody is in two splits."""
+"""Which clip belongs to which split, and which to none: read, written, and drawn so that nobody is in two splits."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mmad.errors import MmadError
+from mmad.errors import MmadError, OnFault, refuse
 from mmad.formats.annotated import check_agrees, check_name, split_name
 from mmad.formats.csv_marks import CLIP_NAMES
 from mmad.formats.named_table import clip_id, read_named_table
@@ -22,7 +22,7 @@ _STARTS = 8
 _NAMES = {"clip": CLIP_NAMES, "split": ("split", "subset"), "subject": ("subject",)}
 
 
-def read_splits(path: Path) -> dict[str, str]:
+def read_splits(path: Path, *, on_fault: OnFault = refuse) -> dict[str, str]:
     """The split of each clip, from a table with the columns `clip` and `split`.
 
     Column names and separators are as in `read_csv_marks`; a clip may have many rows if they agree. Where the file has
@@ -30,24 +30,32 @@ def read_splits(path: Path) -> dict[str, str]:
 
     Args:
         path: the file.
+        on_fault: told of rows that are incomplete, or give a clip a second split or subject; they are left out.
 
     Raises:
-        MmadError: the file is missing or no such table, a clip is in two splits or has two subjects, or a row is
-            incomplete.
+        MmadError: the file is missing or no such table.
     """
     table = read_named_table(path, names=_NAMES)
     table.require("clip", what="the clip")
     table.require("split", what="the split")
     split_of: dict[str, str] = {}
     subjects: dict[str, str] = {}
-    for where, row in table.fields():
+    for where, row in table.fields(on_fault=on_fault):
         clip, split, subject = clip_id(row["clip"]), split_name(row["split"]), row.get("subject", "")
-        if not clip or not split:
-            raise MmadError(f"{where}: clip is {clip!r} and split {split!r}, expected both; complete or remove the row")
-        check_agrees(split_of, clip, split, what="split", where=where)
+        try:
+            if not clip or not split:
+                raise MmadError(
+                    f"{where}: clip is {clip!r} and split {split!r}, expected both; complete or remove the row",
+                    clip=clip or None,
+                )
+            check_agrees(split_of, clip, split, what="split", where=where)
+            if subject:
+                check_agrees(subjects, clip, subject, what="subject", where=where)
+        except MmadError as fault:
+            on_fault(fault)
+            continue
         split_of[clip] = split
         if subject:
-            check_agrees(subjects, clip, subject, what="subject", where=where)
             subjects[clip] = subject
     splits_of: dict[str, dict[str, None]] = {}
     for clip, subject in subjects.items():
@@ -60,6 +68,39 @@ def read_splits(path: Path) -> dict[str, str]:
             stacklevel=2,
         )
     return split_of
+
+
+def read_exclusions(path: Path) -> dict[str, str]:
+    """Clips to leave out, and why: a table with the column `clip` and optionally `reason`.
+
+    Args:
+        path: the file.
+
+    Raises:
+        MmadError: the file is missing or no such table, or a row names no clip.
+    """
+    table = read_named_table(path, names={"clip": CLIP_NAMES, "reason": ("reason",)})
+    table.require("clip", what="the clip")
+    reasons: dict[str, str] = {}
+    for where, row in table.fields():
+        if not row["clip"]:
+            raise MmadError(f"{where}: the clip is empty, expected its id; complete or remove the row")
+        reasons.setdefault(clip_id(row["clip"]), row.get("reason", ""))
+    return reasons
+
+
+def write_exclusions(path: Path, reasons: Mapping[str, str]) -> None:
+    """Writes the table that `read_exclusions` reads.
+
+    Args:
+        path: the CSV file; its folder is made.
+        reasons: by id of the clip.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("clip", "reason"))
+    writer.writerows(reasons.items())
+    write_whole(Path(path), text.getvalue().encode())
 
 
 def write_splits(path: Path, split_of: Mapping[str, str], *, subjects: Mapping[str, str] | None = None) -> None:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmad.errors import MmadError
+from mmad.errors import MmadError, OnFault, refuse
 from mmad.formats.fields import nearest
 
 
@@ -35,19 +35,37 @@ def decode(content: bytes, *, source: str) -> str:
         raise MmadError(f"{source} is not a text file in UTF-8; save it as UTF-8") from None
 
 
-def table_rows(text: str, *, columns: Sequence[str], source: str) -> Iterator[tuple[int, dict[str, str]]]:
+def refuse_line_breaks(field: str, *, what: str, where: str) -> None:
+    """Raises MmadError if a field that names something goes over several lines.
+
+    Two stray quotes make one field of the lines between them, and the number of fields can be right all the same.
+
+    Args:
+        field: as the file holds it.
+        what: its name, for the error.
+        where: file and line, for the error.
+    """
+    if "\n" in field or "\r" in field:
+        raise MmadError(f"{where}: {what} is {field!r}, expected no line break in it; correct the quotes before it")
+
+
+def table_rows(
+    text: str, *, columns: Sequence[str], source: str, on_fault: OnFault = refuse
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows of a CSV file, any line ends, last one with or without.
 
     Args:
         text: the file's content.
         columns: names that the header must have; others are passed on.
         source: name of the file, for errors.
+        on_fault: told of rows with too few or too many fields, or with a line break in one of these columns, which are
+            left out.
 
     Yields:
         Line number and the row's fields by column name.
 
     Raises:
-        MmadError: the file is empty, a column is missing, or a row has too few or too many fields.
+        MmadError: the file is empty or no CSV, or a column is missing.
     """
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
@@ -65,10 +83,19 @@ def table_rows(text: str, *, columns: Sequence[str], source: str) -> Iterator[tu
             if None in row or None in row.values():
                 count = sum(value is not None for name, value in row.items() if name is not None)
                 count += len(row.get(None, []))
-                raise MmadError(
-                    f"{source}, line {reader.line_num}: {count} fields, the header has {len(header)}; "
-                    "complete or remove the row"
+                on_fault(
+                    MmadError(
+                        f"{source}, line {reader.line_num}: {count} fields, the header has {len(header)}; "
+                        "complete or remove the row"
+                    )
                 )
+                continue
+            try:
+                for name in columns:
+                    refuse_line_breaks(row[name], what=name, where=f"{source}, line {reader.line_num}")
+            except MmadError as fault:
+                on_fault(fault)
+                continue
             yield reader.line_num, row
     except csv.Error as error:
         raise MmadError(f"{source}, line {reader.line_num}: not valid CSV ({error}); export it again") from error
