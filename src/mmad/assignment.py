@@ -97,13 +97,63 @@ def assign(
 
     Source: Zhang et al., ActionFormer (ECCV 2022), section 3.4; Tian et al., FCOS (2020), section 3.
     """
-    device = points.position_P.device
+    segments_BM2, labels_BM = _padded(targets, points.position_P.device)
+    served = _serve(points, segments_BM2, center_radius=center_radius, filter_similar=filter_similar)
+    one_hot_BMK = F.one_hot(labels_BM, classes).float()
+    offsets_BPM2 = torch.stack([served.left_BPM, served.right_BPM], dim=-1) / points.stride_P[:, None, None]
+    return Assignment(
+        classes_BPK=(served.serves_BPM.float() @ one_hot_BMK).clamp(max=1),
+        offsets_BP2=offsets_BPM2.take_along_dim(served.winner_BP[..., None, None], dim=2).squeeze(2),
+        positive_BP=served.serves_BPM.any(dim=2),
+    )
+
+
+def lost(
+    points: Points,
+    targets: list[Segments],
+    *,
+    center_radius: float = 1.5,
+    filter_similar: bool = True,
+) -> list[Tensor]:
+    """Which segments `assign` gives no point: nothing is learned from them.
+
+    They lie between two points, or shorter segments have all their points.
+
+    Args:
+        points, targets, center_radius, filter_similar: as for `assign`.
+
+    Returns:
+        Of each clip, (M,) bool.
+    """
+    segments_BM2, _ = _padded(targets, points.position_P.device)
+    served = _serve(points, segments_BM2, center_radius=center_radius, filter_similar=filter_similar)
+    lost_BM = ~served.serves_BPM.any(dim=1)
+    return [lost_M[: len(target["labels"])] for lost_M, target in zip(lost_BM, targets, strict=True)]
+
+
+class _Served(NamedTuple):
+    """Which point serves which segment.
+
+    Args:
+        left_BPM, right_BPM: distance of each point to each segment's start and end, in feature steps.
+        serves_BPM: bool, whether the point has the segment's class.
+        winner_BP: the shortest segment that the point may serve.
+    """
+
+    left_BPM: Tensor
+    right_BPM: Tensor
+    serves_BPM: Tensor
+    winner_BP: Tensor
+
+
+def _padded(targets: list[Segments], device: torch.device) -> tuple[Tensor, Tensor]:
     # One empty segment more than any clip has: nothing lies strictly inside it, so it pads without a mask.
     segments_BM2 = pad_sequence([target["segments"] for target in targets], batch_first=True).to(device)
-    segments_BM2 = F.pad(segments_BM2.float(), (0, 0, 0, 1))
     labels_BM = pad_sequence([target["labels"] for target in targets], batch_first=True).to(device)
-    labels_BM = F.pad(labels_BM, (0, 1))
+    return F.pad(segments_BM2.float(), (0, 0, 0, 1)), F.pad(labels_BM, (0, 1))
 
+
+def _serve(points: Points, segments_BM2: Tensor, *, center_radius: float, filter_similar: bool) -> _Served:
     start_B1M, end_B1M = segments_BM2[:, None].unbind(-1)
     position_P1, stride_P1 = points.position_P[:, None], points.stride_P[:, None]
     center_B1M, radius_P1 = (start_B1M + end_B1M) / 2, center_radius * stride_P1
@@ -120,10 +170,4 @@ def assign(
     least_BP, winner_BP = length_BPM.min(dim=2)
     if filter_similar:
         serves_BPM = serves_BPM & (length_BPM <= least_BP[..., None] + SAME_LENGTH)
-    one_hot_BMK = F.one_hot(labels_BM, classes).float()
-    offsets_BPM2 = torch.stack([left_BPM, right_BPM], dim=-1) / stride_P1[..., None]
-    return Assignment(
-        classes_BPK=(serves_BPM.float() @ one_hot_BMK).clamp(max=1),
-        offsets_BP2=offsets_BPM2.take_along_dim(winner_BP[..., None, None], dim=2).squeeze(2),
-        positive_BP=least_BP.isfinite(),
-    )
+    return _Served(left_BPM, right_BPM, serves_BPM, winner_BP)

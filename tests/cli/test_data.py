@@ -41,7 +41,7 @@ def test_training_on_elan_files_gives_the_same_result(command: Command, drawn: P
     assert convert(command, drawn, "to=elan", "videos=link") == 0
     assert command("mmad-train", *small, "hydra.run.dir=before") == 0
     same = [argument for argument in small if not argument.startswith(("data.root", "data.make"))]
-    like_demo = ["recipe=demo", "data.resolution=[64,48]", "data.workers=0", "data.cache=true", "data.batch_size=8"]
+    like_demo = ["recipe=demo", "data.resolution=[64,48]", "data.workers=0", "data.cache=memory", "data.batch_size=8"]
     assert command("mmad-train", *same, "data=elan", "data.root=out", *like_demo, "hydra.run.dir=after") == 0
     before, after = (json.loads(Path(run, "metrics.json").read_text()) for run in ("before", "after"))
     assert after == before
@@ -82,7 +82,7 @@ def test_captions_are_written_for_every_clip(command: Command, drawn: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("task=mend", "choose convert, split"),
+        ("task=mend", "choose check, stats"),
         ("to=xml", "choose csv, json, elan, boris, webvtt"),
         ("videos=move", "choose none, link, copy"),
         ("data.root=nowhere", "nowhere is not a folder"),

@@ -25,7 +25,8 @@ VARIANTS = {
     "resolution 112": ["data.resolution=112"],
     "bf16": ["trainer.precision=bf16-mixed"],
     "checkpointing": ["backbone.checkpointing=true"],
-    "workers without cache": ["data.workers=1", "data.cache=false"],
+    "workers without cache": ["data.workers=1", "data.cache=null"],
+    "workers with a cache on disk": ["data.workers=1", "data.cache=frames"],
     "adamw": ["optimizer=adamw"],
     "clips longer than the window": ["grid.window=16"],
     "long seed": ["seed=1234567891"],
@@ -34,6 +35,7 @@ VARIANTS = {
     "light augmentation": ["augment=light"],
     "still frames": ["data.control=still"],
     "shuffled labels": ["data.control=shuffled"],
+    "balanced": ["data.repeat_threshold=0.5", "head.label_smoothing=0.1", "head.class_balance=0.999"],
     "vmae_s, small pictures": ["backbone=vmae_s", "backbone.weights=null"],
 }
 

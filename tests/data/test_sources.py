@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mmad.annotations import Instance
-from mmad.data.sources import MarkedSource, MMA52Source, _on_frames, read_boris_files, read_eaf, read_json, read_table
+from mmad.data.sources import MarkedSource, MMA52Source, read_boris_files, read_eaf, read_json, read_table
+from mmad.data.sources.marked import on_frames
 from mmad.errors import MmadError
 from mmad.timebase import frame_to_seconds
 
@@ -117,6 +118,6 @@ def test_the_release_lists_the_clips_of_the_splits_that_are_there(drawn: Path) -
 def test_times_in_milliseconds_find_their_frames(fps: float) -> None:
     for frame in range(0, 900, 7):
         rounded = Instance(round(frame / fps, 3), round((frame + 3) / fps, 3), 0)
-        assert _on_frames(rounded, fps) == Instance(frame_to_seconds(frame, fps), frame_to_seconds(frame + 3, fps), 0)
+        assert on_frames(rounded, fps) == Instance(frame_to_seconds(frame, fps), frame_to_seconds(frame + 3, fps), 0)
     between = Instance(10.4 / fps, 20.4 / fps, 0)
-    assert _on_frames(between, fps) == between
+    assert on_frames(between, fps) == between

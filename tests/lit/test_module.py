@@ -37,7 +37,7 @@ def test_windows_of_a_clip_are_joined_whatever_batch_they_come_in(drawn: Path) -
         resolution=(32, 32),
         batch_size=3,
         workers=0,
-        cache=False,
+        cache=None,
         evaluate_split="test",
         seed=0,
     )

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmad.backbones.checkpoints import fingerprint
 from mmad.cli.versions import versions
+from mmad.data.video import RESIZE
 from mmad.detector import Detector
 from mmad.errors import MmadError
 from mmad.taxonomy import Taxonomy
@@ -46,6 +47,7 @@ def recipe(cfg: DictConfig, detector: Detector, *, taxonomy: Taxonomy) -> dict[s
             "body_of": list(taxonomy.body_of),
         },
         "identity": fingerprint(detector.backbone) if stands_on_file else None,
+        "resize": RESIZE,
         "versions": versions(),
     }
 
@@ -85,9 +87,15 @@ def detector_of(checkpoint: dict[str, Any], *, weights: str | None = None) -> tu
         weights: file of the frozen backbone's weights, if it is not where it was in training.
 
     Raises:
-        MmadError: the frozen weights are not those that the checkpoint was trained on.
+        MmadError: the frozen weights are not those that the checkpoint was trained on, or pictures get their size in
+            another way than they did then.
     """
     told = checkpoint["mmad"]
+    if told.get("resize", RESIZE) != RESIZE:
+        raise MmadError(
+            f"The checkpoint was trained on pictures scaled by {told['resize']}, this version of mmad scales by "
+            f"{RESIZE}; use the version it was trained with ({told['versions'].get('mmad')}), or train again."
+        )
     cfg = OmegaConf.create(told["config"])
     taxonomy = Taxonomy(**{name: tuple(values) for name, values in told["taxonomy"].items()})
     if told["identity"] is None:

@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -89,7 +89,13 @@ def run(task: Task, *, config: str) -> None:
 
 def _say(message: Warning | str, *_: object, **__: object) -> None:
     """Shows a warning as a sentence, without the line of code that gave it."""
-    print(f"warning: {message}", file=sys.stderr)
+    warn([str(message)])
+
+
+def warn(remarks: Iterable[str]) -> None:
+    """Says what a user should know and what stops nothing, on standard error."""
+    for remark in remarks:
+        print(f"warning: {remark}", file=sys.stderr)
 
 
 def stop(message: str) -> NoReturn:

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mmad.cli.entry import plain, run
+from mmad.cli.entry import plain, run, warn
 from mmad.errors import MmadError
 
 
@@ -71,7 +71,7 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
             f"{data.root} has other classes than the checkpoint ({len(data.taxonomy.actions)}, not "
             f"{len(taxonomy.actions)}, or in another order); put a labels.csv there with those of the checkpoint."
         )
-    data.check(data.evaluate_split)
+    warn(data.check(data.evaluate_split))
     module = DetectionModule(detector, taxonomy=taxonomy, seed=trained.seed, protocol=reporting.protocol)
     trainer = instantiate(cfg.trainer, enable_progress_bar=sys.stderr.isatty())
     trainer.test(module, data, verbose=False)

@@ -6,7 +6,7 @@ import time
 
 from omegaconf import DictConfig
 
-from mmad.cli.entry import run
+from mmad.cli.entry import run, warn
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def pretrain(cfg: DictConfig) -> None:
     from mmad.lit.loggers import finish
 
     backbone = instantiate(cfg.backbone, _convert_="all")
-    data.check_training()
+    warn(data.check_training())
     module = instantiate(
         cfg.objective,
         backbone,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmad.cli.entry import output_dir, plain, run, stop
+from mmad.cli.entry import output_dir, plain, run, stop, warn
 from mmad.errors import MmadError
 
 if TYPE_CHECKING:
@@ -107,9 +107,10 @@ def train(cfg: DictConfig) -> None:
     """Trains, evaluates and reports one configuration."""
     folder, data = begin(cfg)
     from hydra.utils import instantiate
-    from lightning.pytorch.callbacks import ModelCheckpoint
+    from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
 
     from mmad.cli.build import build_detector, load_trained, read_checkpoint, recipe
+    from mmad.data.balance import class_counts
     from mmad.lit.callbacks import Progress, SelfContained, TrainedEMA
     from mmad.lit.loggers import describe, keep_earlier
     from mmad.lit.loggers import finish as finish_logging
@@ -117,7 +118,7 @@ def train(cfg: DictConfig) -> None:
 
     reporting = instantiate(cfg.report, _convert_="all")
     detector = build_detector(cfg, taxonomy=data.taxonomy)
-    data.check_training()
+    warn(data.check_training())
     told = recipe(cfg, detector, taxonomy=data.taxonomy)
     if cfg.ckpt is not None:
         load_trained(detector, read_checkpoint(Path(cfg.ckpt)), weights=cfg.backbone.weights)
@@ -139,10 +140,18 @@ def train(cfg: DictConfig) -> None:
     last = ModelCheckpoint(
         folder / "checkpoints", filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
+    callbacks = [TrainedEMA(decay=cfg.ema), SelfContained(told), Progress(folder), best, last]
+    if cfg.head.get("class_balance") is not None:
+
+        def balance(*_: object) -> None:
+            detector.head.balance(class_counts(data.clips("train"), classes=len(data.taxonomy.actions)))  # type: ignore[operator]
+
+        # Not before the fit: clips that the project draws itself may not be there yet.
+        callbacks.append(LambdaCallback(on_fit_start=balance))
     trainer = instantiate(
         cfg.trainer,
         logger=list(instantiate(cfg.logger).values()),
-        callbacks=[TrainedEMA(decay=cfg.ema), SelfContained(told), Progress(folder), best, last],
+        callbacks=callbacks,
         default_root_dir=str(folder),
         enable_progress_bar=sys.stderr.isatty(),
     )

@@ -1,9 +1,8 @@
 """The data module: annotated clips of three splits, dealt to ranks in batches."""
 
+import itertools
 import os
-import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,16 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import Compose
-from tqdm.auto import tqdm
 
 from mmad.annotations import Clip
-from mmad.data.cache import FileFrames, Frames, MemoryFrames
+from mmad.checks.examine import examine
+from mmad.checks.faults import KINDS
+from mmad.data.balance import repeat_factors
+from mmad.data.cache import DiskFrames, FileFrames, Frames, MemoryFrames
 from mmad.data.clips import EvaluationWindows, Item, TrainingClips, Transform, collate, shuffle_labels
 from mmad.data.grid import Grid
 from mmad.data.sampler import LengthBatches
-from mmad.data.sources import Source, video_info
+from mmad.data.sources.source import EXCLUSIONS, Source
 from mmad.data.transforms import CoverCrop, Size, StillChunks, height_width
 from mmad.errors import MmadError
 from mmad.taxonomy import Taxonomy
@@ -34,18 +35,21 @@ class ClipDataModule(L.LightningDataModule):
 
     Args:
         root: folder of the data set.
-        source: called with the root, gives its classes and clips; see `mmad.data.sources`.
+        source: called with the root, and for checks with `on_fault`, gives classes and clips; see `mmad.data.sources`.
         make: called with the root before first use, for data that the project draws itself.
         grid: which frames are decoded and how they make feature steps.
         augment: transform of a training clip, (F, 3, H, W) uint8 to (F, 3, height, width) uint8.
         resolution: pixels of the model's input, one number or (height, width).
         batch_size: windows per process.
         workers: decoding processes per process.
-        cache: keep all decoded frames in memory.
+        cache: None to decode frames each time; "memory" to keep all decoded frames there; or a folder to keep them in,
+            for this run and others.
         evaluate_split: split of `test` runs.
         seed: of order and augmentation.
         control: None, or what a detector must be better than: "still" shows one frame per chunk, so that nothing moves;
             "shuffled" deals the training labels out anew among all training instances.
+        repeat_threshold: training clips with a class that fewer than this share of them hold come more than once in an
+            epoch, see `mmad.data.balance.repeat_factors`; None for once each.
 
     Raises:
         MmadError: the root, an annotation file or a video is absent or faulty.
@@ -55,25 +59,31 @@ class ClipDataModule(L.LightningDataModule):
         self,
         root: str,
         *,
-        source: Callable[[Path], Source],
+        source: Callable[..., Source],
         make: Callable[[Path], object] | None,
         grid: Grid,
         augment: Transform,
         resolution: Size,
         batch_size: int,
         workers: int,
-        cache: bool,
+        cache: str | bool | None,
         evaluate_split: str,
         seed: int,
         control: str | None = None,
+        repeat_threshold: float | None = None,
     ) -> None:
         super().__init__()
         self.root, self.make, self.grid, self.augment = Path(root).expanduser(), make, grid, augment
         self.resolution = height_width(resolution)
-        self.batch_size, self.workers, self.cache, self.seed = batch_size, workers, cache, seed
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.make_source, self.evaluate_split, self.control = source, evaluate_split, control
         if control not in (None, "still", "shuffled"):
             raise MmadError(f"data.control={control}: choose null, still or shuffled.")
+        self.repeat_threshold = repeat_threshold
+        if isinstance(cache, bool):
+            # Checkpoints of version 0.1 carry the switch that this once was.
+            cache = "memory" if cache else None
+        self.cache: str | None = cache
         self.evaluated: Sequence[Clip] = ()
         self._frames: dict[str, Frames] = {}
         self._clips: dict[str, list[Clip]] = {}
@@ -88,9 +98,17 @@ class ClipDataModule(L.LightningDataModule):
         self._next_epoch = state_dict["next_epoch"]
 
     def prepare_data(self) -> None:
-        """Draws the clips if the root is one that the project fills itself; runs once per machine."""
+        """Draws the clips if the root is one that the project fills itself, and fills a cache on disk.
+
+        Runs once per machine; what it leaves behind is on disk.
+        """
         if self.make is not None:
             self.make(self.root)
+        if self.trainer is not None and self.cache not in (None, "memory"):
+            for split in self._splits("fit" if self.trainer.state.fn == "fit" else "test"):
+                frames = self._frames_of(split)
+                assert isinstance(frames, DiskFrames)
+                frames.fill()
 
     @cached_property
     def source(self) -> Source:
@@ -111,38 +129,42 @@ class ClipDataModule(L.LightningDataModule):
             self._clips[split] = clips
         return self._clips[split]
 
-    def check(self, *splits: str) -> None:
-        """Reads the annotations and opens the videos of these splits, so that faults show before long work.
+    def check(self, *splits: str) -> list[str]:
+        """The quick part of the data check, so that faults show before long work: annotations, and videos' headers.
 
         Data that the project draws itself are not checked: they may not be there yet.
 
+        Returns:
+            A sentence for each kind of fault that does not stand in the way.
+
         Raises:
-            MmadError: a fault, with the number of unreadable videos where it is one of those.
+            MmadError: the first fault that does, with the number of all.
         """
         if self.make is not None:
-            return
-        clips = [clip for split in dict.fromkeys(splits) for clip in self.clips(split)]
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-            faults = list(tqdm(pool.map(_fault, clips), total=len(clips), desc="check", unit="clip", leave=False))
-        if found := [fault for fault in faults if fault]:
-            raise MmadError(found[0] + (f" ({len(found)} of {len(clips)} videos cannot be read.)" if found[1:] else ""))
-        strange = [clip for clip in clips if abs(video_info(clip.path).frames - clip.frames) > 2]
-        if strange:
-            first = strange[0]
-            warnings.warn(
-                f"{len(strange)} of {len(clips)} videos have another number of frames than their annotation says, such "
-                f"as {first.path} ({video_info(first.path).frames}, not {first.frames}); where a video was re-encoded "
-                f"at another rate, its annotation does not fit.",
-                stacklevel=2,
-            )
+            return []
+        found = examine(partial(self.make_source, self.root), grid=self.grid, splits=set(splits))
+        if blocking := [fault for fault in found.faults if fault.blocks]:
+            more = f" ({len(blocking)} faults; mmad-data task=check lists all of them)" if blocking[1:] else ""
+            raise MmadError(f"{blocking[0].message}{more}", kind=blocking[0].kind, clip=blocking[0].clip)
+        remarks = []
+        if found.excluded:
+            remarks.append(f"{self.root / EXCLUSIONS} leaves out {len(found.excluded)} clips")
+        for kind, group in itertools.groupby(found.faults, key=lambda fault: fault.kind):
+            first, *others = group
+            title = f"{KINDS[kind].title} ({len(others) + 1}), the first: " if others else ""
+            remarks.append(f"{title}{first.message}")
+        return remarks
 
-    def check_training(self) -> None:
+    def check_training(self) -> list[str]:
         """Checks what a training run needs, ground truth for every decision included.
+
+        Returns:
+            As `check`.
 
         Raises:
             MmadError: as `check`, or a split has no instance.
         """
-        self.check("train", "val", self.evaluate_split)
+        remarks = self.check("train", "val", self.evaluate_split)
         if self.make is None:
             for split in ("train", "val", self.evaluate_split):
                 if not any(clip.instances for clip in self.clips(split)):
@@ -150,21 +172,30 @@ class ClipDataModule(L.LightningDataModule):
                         f"{self.root}: split {split} has no ground truth (the released test labels are placeholders); "
                         f"use data.evaluate_split=val, or annotate it."
                     )
+        return remarks
 
     def setup(self, stage: str) -> None:
         """Reads the splits of a stage."""
-        for split in ("train", "val") if stage == "fit" else (self.evaluate_split,):
+        for split in self._splits(stage):
             self._frames_of(split)
         self.evaluated = self.clips("val" if stage == "fit" else self.evaluate_split)
+
+    def _splits(self, stage: str) -> tuple[str, ...]:
+        return ("train", "val") if stage == "fit" else (self.evaluate_split,)
 
     def _frames_of(self, split: str) -> Frames:
         if split not in self._frames:
             source = FileFrames(self.grid, short_side=round(min(self.resolution) * READ_MARGIN))
-            if self.cache:
-                threads = min(os.cpu_count() or 1, 8)
+            threads = min(os.cpu_count() or 1, 8)
+            if self.cache is None:
+                self._frames[split] = source
+            elif self.cache == "memory":
                 self._frames[split] = MemoryFrames(source, self.clips(split), threads=threads, title=f"decode {split}")
             else:
-                self._frames[split] = source
+                folder = Path(self.cache).expanduser()
+                self._frames[split] = DiskFrames(
+                    source, self.clips(split), folder, threads=threads, title=f"decode {split}"
+                )
         return self._frames[split]
 
     def _rank(self) -> dict[str, int]:
@@ -185,7 +216,9 @@ class ClipDataModule(L.LightningDataModule):
             seed=self.seed,
         )
         lengths = [self.grid.decoded(clip.frames) for clip in clips]
-        sampler = LengthBatches(lengths, batch_size=self.batch_size, seed=self.seed, **self._rank())
+        threshold = self.repeat_threshold
+        factors = None if threshold is None else repeat_factors(clips, threshold=threshold)
+        sampler = LengthBatches(lengths, batch_size=self.batch_size, seed=self.seed, factors=factors, **self._rank())
         # Workers of a resumed run ask for keys before Lightning tells the sampler its epoch.
         sampler.set_epoch(self._next_epoch)
         return DataLoader(dataset, batch_sampler=sampler, **self._loading)
@@ -219,11 +252,3 @@ class ClipDataModule(L.LightningDataModule):
             "persistent_workers": self.workers > 0,
             "pin_memory": torch.cuda.is_available(),
         }
-
-
-def _fault(clip: Clip) -> str | None:
-    try:
-        video_info(clip.path)
-    except MmadError as error:
-        return str(error)
-    return None

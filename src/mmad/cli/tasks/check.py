@@ -1,0 +1,69 @@
+"""Lists everything that is wrong with a data set."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from mmad.checks.examine import examine
+from mmad.checks.report import as_data, as_text
+from mmad.cli.tasks.source import source_of
+from mmad.cli.train import shown
+from mmad.data.manifest import MANIFEST
+from mmad.data.sources.source import EXCLUSIONS
+from mmad.formats.splits import write_exclusions
+from mmad.formats.whole_file import write_whole
+
+_MOST = 20
+
+
+def check(cfg: DictConfig) -> None:
+    """Writes the faults of a data set, a manifest of its videos, and the clips to leave out.
+
+    Raises:
+        SystemExit: with code 1 where there is an error.
+    """
+    root, output = Path(cfg.data.root).expanduser(), Path(cfg.output)
+    found = examine(
+        partial(source_of, cfg),
+        grid=instantiate(cfg.grid),
+        videos=cfg.open_videos,
+        inspect=True,
+        deep=cfg.deep,
+        limit=cfg.time_limit,
+    )
+    written = [output / "faults.txt", output / "faults.json"]
+    write_whole(written[0], f"{as_text(found.faults) or 'nothing is wrong'}\n".encode())
+    write_whole(written[1], f"{json.dumps(as_data(found, root=root), indent=1)}\n".encode())
+    if found.manifest.videos:
+        written.append(output / MANIFEST)
+        found.manifest.write(written[-1])
+    # Clips that were left out before stay out.
+    blocked = {**found.excluded, **found.blocked}
+    if found.blocked:
+        written.append(output / EXCLUSIONS)
+        write_exclusions(written[-1], blocked)
+    if found.faults:
+        print(f"\n{as_text(found.faults, most=_MOST)}")
+    left_out = f", {len(found.excluded):,} clips left out" if found.excluded else ""
+    errors, rest = len(found.errors), len(found.faults) - len(found.errors)
+    print(f"\n{found.clips:,} clips, {found.instances:,} instances{left_out}: {errors:,} errors, {rest:,} warnings\n")
+    for path in written:
+        print(f"  {shown(path)}")
+    print(f"\n{_advice(root, output, blocked=len(found.blocked), errors=errors)}")
+    if found.errors:
+        raise SystemExit(1)
+
+
+def _advice(root: Path, output: Path, *, blocked: int, errors: int) -> str:
+    there = output.resolve() == root.resolve()
+    if blocked:
+        how = "as that file says now" if there else f"by putting {EXCLUSIONS} into {shown(root)}"
+        return f"Next: correct these, or train without the {blocked:,} clips that are concerned, {how}"
+    if errors:
+        return "Next: correct these; training is possible all the same"
+    if there:
+        return "Next: mmad-data task=stats, or mmad-train"
+    return f"Next: mmad-data task=stats, or mmad-train; with {MANIFEST} in {shown(root)}, videos are not opened again"
