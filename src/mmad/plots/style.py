@@ -1,6 +1,6 @@
 """How figures look: one colour and hatch per kind of prediction, body group and level, and fonts that stay text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +82,14 @@ def kind_style(kind: str, mode: str) -> tuple[str, str]:
     return (_PAPER_COLOURS.get(kind, colour) if mode == "detad" else colour), hatch
 
 
-def group_colours(diagnosis: Diagnosis) -> dict[str, str]:
+def colours_of(groups: Iterable[str]) -> dict[str, str]:
     """Colour of each body group, in order of appearance; an eighth group shares the first one's colour."""
-    rows = diagnosis["body"]["classes"] + diagnosis["action"]["classes"]
-    groups = dict.fromkeys(row["group"] for row in rows)
-    return {group: _GROUPS[i % len(_GROUPS)] for i, group in enumerate(groups)}
+    return {group: _GROUPS[i % len(_GROUPS)] for i, group in enumerate(dict.fromkeys(groups))}
+
+
+def group_colours(diagnosis: Diagnosis) -> dict[str, str]:
+    """Colour of each body group of a diagnosis."""
+    return colours_of(row["group"] for row in diagnosis["body"]["classes"] + diagnosis["action"]["classes"])
 
 
 def levels(diagnosis: Diagnosis) -> tuple[tuple[str, LevelDiagnosis], ...]:
