@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmad.assignment import assign, pyramid_points
+from mmad.assignment import assign, lost, pyramid_points
 from mmad.segments import Segments, empty_segments
 
 
@@ -84,6 +84,27 @@ def test_equals_plain_loops(clips, levels, radius, filter_similar):
         assert torch.equal(assigned.classes_BPK[clip].any(dim=1), assigned.positive_BP[clip])
         found = assigned.offsets_BP2[clip][assigned.positive_BP[clip]].tolist()
         assert found == [list(offsets) for _, offsets in expected if offsets is not None]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    clips=st.lists(st.lists(instance, max_size=6), min_size=1, max_size=3),
+    levels=st.integers(1, 4),
+    radius=st.sampled_from([0.5, 1.5]),
+    filter_similar=st.booleans(),
+)
+def test_a_lost_segment_is_the_target_of_no_point(clips, levels, radius, filter_similar):
+    # With a class of its own, a segment shows in the targets wherever it has a point.
+    clips = [[(start, end, number) for number, (start, end, _) in enumerate(clip)] for clip in clips]
+    found = lost(
+        pyramid_points(32, levels),
+        [truth(*instances) for instances in clips],
+        center_radius=radius,
+        filter_similar=filter_similar,
+    )
+    for gone, instances in zip(found, clips, strict=True):
+        targets = [target for target, _ in plain_assignment(32, levels, instances, 6, radius, filter_similar)]
+        assert gone.tolist() == [not any(target[number] for target in targets) for number in range(len(instances))]
 
 
 def test_the_shortest_segment_takes_a_shared_point():

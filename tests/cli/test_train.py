@@ -156,6 +156,9 @@ def test_a_checkpoint_of_another_model_is_refused(
     torch.save({"state_dict": {}}, "foreign.ckpt")
     assert command("mmad-eval", "checkpoint=foreign.ckpt") == 2
     assert "was not written by mmad-train" in capsys.readouterr().err
+    torch.save(checkpoint | {"mmad": checkpoint["mmad"] | {"resize": "another scaler"}}, "scaled.ckpt")
+    assert command("mmad-eval", "checkpoint=scaled.ckpt") == 2
+    assert "was trained on pictures scaled by another scaler" in capsys.readouterr().err
 
 
 def test_a_checkpoint_on_other_weights_is_refused(
