@@ -10,15 +10,26 @@ class MmadError(ValueError):
         message: one sentence, `<place>: <what is wrong>; <the fix>`.
         kind: what is wrong in one word, for lists of faults; see `mmad.checks.faults.KINDS`.
         clip: id of the clip that is concerned, where there is one.
+        split: the split of that clip, where the file tells it.
     """
 
-    def __init__(self, message: str, *, kind: str = "row", clip: str | None = None) -> None:
+    def __init__(self, message: str, *, kind: str = "row", clip: str | None = None, split: str | None = None) -> None:
         super().__init__(message)
-        self.kind, self.clip = kind, clip
+        self.kind, self.clip, self.split = kind, clip, split
 
 
 OnFault = Callable[[MmadError], None]
 """What a reader does with a part that cannot be right: `refuse` the whole, or note the fault and go on without it."""
+
+
+def of_split(split: str, on_fault: OnFault) -> OnFault:
+    """The same, told of which split a fault is."""
+
+    def told(fault: MmadError) -> None:
+        fault.split = split
+        on_fault(fault)
+
+    return told
 
 
 def refuse(fault: MmadError) -> None:

@@ -13,11 +13,11 @@ from planted import Found, write_release
 GRID = Grid(window=128, feature_stride=4, frames_per_step=2, levels=6)
 
 
-def places(examination: Examination) -> Found:
+def places(examination: Examination, root: Path) -> Found:
     """The faults as the planter counts them."""
     found: Found = Counter()
     for fault in examination.faults:
-        file, line = fault.place
+        file, line = fault.place(root)
         if line is not None:
             found[fault.kind, f"{Path(file or '').name}:{line}"] += 1
         elif fault.clip is not None:
@@ -33,7 +33,7 @@ def places(examination: Examination) -> Found:
 def test_all_planted_faults_of_a_release_and_nothing_else(tmp_path: Path) -> None:
     expected = write_release(tmp_path, clips=6500)
     examination = examine(partial(MMA52Source, tmp_path, fps=None), grid=GRID, videos=False)
-    assert places(examination) == expected
+    assert places(examination, tmp_path) == expected
     assert examination.clips == 6500, "every clip still has a readable row"
     assert {kind for kind, _ in expected} > {"label", "segment", "beyond", "row", "duplicate", "lost_instance"}
     order = list(KINDS)

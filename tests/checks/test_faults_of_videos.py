@@ -85,6 +85,23 @@ def test_excluded_clips_are_not_asked_for(lab: Path) -> None:
     assert [clip.id for clip in source.clips("train")] == ["good", "turned", "uneven", "stream", "edited"]
 
 
+def test_exclusions_that_hold_no_longer_are_told(lab: Path) -> None:
+    blocked = look(lab).blocked
+    rows = [f"{clip},broken" for clip in blocked] + ["good,blinks", "goood,blinks"]
+    (lab / "exclude.csv").write_text("\n".join(["clip,reason", *rows]))
+    told = [fault.message for fault in look(lab).faults if fault.kind == "exclusion"]
+    assert len(told) == 2
+    assert "nothing is wrong with clip 'good'" in told[0]
+    assert "there is no clip 'goood'" in told[1]
+
+
+def test_a_data_set_of_excluded_clips_names_the_table(lab: Path) -> None:
+    names = [line.split(",")[0] for line in (lab / "annotations.csv").read_text().splitlines()]
+    (lab / "exclude.csv").write_text("\n".join(names))
+    with pytest.raises(MmadError, match=r"exclude.csv leaves out every clip"):
+        MarkedSource(lab, read=read_table, fps=None).clips("train")
+
+
 def test_a_faulty_row_of_an_excluded_clip_is_passed_over(lab: Path) -> None:
     for clip in look(lab).blocked:
         with (lab / "exclude.csv").open("a") as file:
@@ -122,6 +139,25 @@ def test_a_manifest_is_trusted_while_the_file_is_the_same(lab: Path) -> None:
     video.unlink()
     with pytest.raises(MmadError, match=r"good.mp4"):
         Manifest.read(lab).header(video)
+
+
+def test_an_unusable_manifest_is_replaced_by_the_check(lab: Path) -> None:
+    (lab / MANIFEST).write_text('{"version": 0}')
+    with pytest.raises(MmadError, match="is no manifest"):
+        MarkedSource(lab, read=read_table, fps=None)
+    found = look(lab, inspect=True)
+    assert [fault.kind for fault in found.faults].count("manifest") == 1
+    found.manifest.write(lab / MANIFEST)
+    assert "manifest" not in {fault.kind for fault in look(lab, inspect=True).faults}
+
+
+def test_impossible_numbers_in_a_manifest_are_refused(lab: Path) -> None:
+    look(lab, inspect=True).manifest.write(lab / MANIFEST)
+    document = json.loads((lab / MANIFEST).read_text())
+    document["videos"]["good.mp4"]["header"]["frames"] = -5
+    (lab / MANIFEST).write_text(json.dumps(document))
+    with pytest.raises(MmadError, match="is no manifest"):
+        Manifest.read(lab)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"version": 0, "videos": {}}', '{"version": 1, "videos": {"a": 3}}'])

@@ -76,6 +76,38 @@ def test_annotations_alone(command: Command, lab: Path) -> None:
     assert check(command) == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("deep=no", "deep=no: choose true or false"),
+        ("time_limit=0", "time_limit=0: expected seconds, more than 0"),
+        ("time_limit=soon", "time_limit=soon: expected seconds"),
+        ("output=lab/labels.csv", "output=lab/labels.csv is a file; name a folder"),
+        ("output=lab/labels.csv/found", "cannot be written"),
+    ],
+)
+def test_mistaken_options_are_one_sentence(
+    command: Command, lab: Path, capsys: pytest.CaptureFixture[str], option: str, message: str
+) -> None:
+    capsys.readouterr()
+    assert check(command, "open_videos=false", option) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_advice_is_what_training_will_do(command: Command, lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = lab / "annotations.csv"
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join([*rows, rows[1]]))
+    assert check(command, "open_videos=false") == 1
+    assert "training is possible all the same" in capsys.readouterr().out
+    table.write_text("\n".join([*rows, rows[1].split(",")[0]]))
+    assert check(command, "open_videos=false") == 1
+    assert "train without the 1 clips that are concerned" in capsys.readouterr().out
+    table.write_text("\n".join([*rows, ",1,2,nodding"]))
+    assert check(command, "open_videos=false") == 1
+    assert "correct these and check again" in capsys.readouterr().out
+
+
 def test_what_is_no_data_set_is_one_sentence(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(command) == 1
     assert "lab is not a folder" in capsys.readouterr().out

@@ -1,7 +1,9 @@
 """Cached frames are those of the file, whatever happens to the file, the cache or the process in between."""
 
+import json
 import os
 import shutil
+import weakref
 from collections import namedtuple
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -178,9 +180,41 @@ def test_the_room_is_told_and_asked_for(
 def test_a_broken_index_costs_a_digest_only(clips: list[Clip], tmp_path: Path) -> None:
     kept(clips, tmp_path / "cache")
     written = files(tmp_path / "cache")
-    (tmp_path / "cache/index.json").write_text('{"a": [1,')
+    for text in ('{"a": [1,', "[1]", '{"a": 3}'):
+        (tmp_path / "cache/index.json").write_text(text)
+        kept(clips, tmp_path / "cache")
+        assert files(tmp_path / "cache") == written
+
+
+def test_an_index_that_another_job_writes_over_does_no_harm(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two looks into the index, a job with other clips has put its own in place of what was there."""
     kept(clips, tmp_path / "cache")
-    assert files(tmp_path / "cache") == written
+    told = iter([json.loads((tmp_path / "cache/index.json").read_text()), {}])
+    shutil.copy(clips[1].path, tmp_path / "c.mp4")
+    monkeypatch.setattr(cache, "_index", lambda path: next(told))
+    more = [*clips, replace(clips[1], id="c", path=tmp_path / "c.mp4")]
+    assert len(DiskFrames(SOURCE, more, tmp_path / "cache", threads=2).kept) == 3
+
+
+def test_filling_holds_the_frames_of_few_clips(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays: list[weakref.ref] = []
+    most = 0
+
+    def keep(self: DiskFrames, clip: Clip) -> np.ndarray:
+        nonlocal most
+        made = np.zeros(3)
+        arrays.append(weakref.ref(made))
+        most = max(most, sum(array() is not None for array in arrays))
+        return made
+
+    monkeypatch.setattr(DiskFrames, "_keep", keep)
+    many = [replace(clips[0], id=str(number), fps=30.0 + number) for number in range(20)]
+    DiskFrames(SOURCE, many, tmp_path / "cache", threads=1).fill()
+    assert most < 4
 
 
 def test_many_may_fill_one_folder_at_once(clips: list[Clip], tmp_path: Path) -> None:

@@ -38,13 +38,13 @@ def project(*events: object, **keys: object) -> dict:
 def read_project(folder: Path, document: dict, **options: object) -> list[Mark]:
     path = folder / "p.boris"
     path.write_text(json.dumps(document))
-    return read_boris(path, **options)
+    return read_boris(path, **options).marks
 
 
 def read_table(folder: Path, text: str, **options: object) -> list[Mark]:
     path = folder / "t.csv"
     path.write_bytes(text.encode())
-    return read_boris(path, **options)
+    return read_boris(path, **options).marks
 
 
 def row(
@@ -218,6 +218,18 @@ def test_other_files(tmp_path, text, message):
         read_boris(tmp_path / "y")
 
 
+def test_an_observation_without_an_event_is_a_clip_in_which_nothing_happens(tmp_path):
+    document = project([1.0, "", "nodding", "", ""], [2.0, "", "nodding", "", ""])
+    document["observations"]["quiet"] = {"type": "MEDIA", "file": {"1": ["videos/b.mp4"]}, "events": []}
+    document["observations"]["spoiled"] = {"type": "MEDIA", "file": {"1": ["c.mp4"]}, "events": [[1.0, "", "nodding"]]}
+    (tmp_path / "x").write_text(json.dumps(document))
+    faults: list[MmadError] = []
+    assert read_boris(tmp_path / "x", on_fault=faults.append).clips == ["a", "b"]
+    assert len(faults) == 1
+    write_boris_project(tmp_path / "y", MARKS, clips=["val0000", "still"])
+    assert set(read_boris(tmp_path / "y").clips) == {"val0000", "val0001", "still"}
+
+
 def test_observations_that_cannot_be_read_leave_the_others(tmp_path):
     document = project([1, "", "nodding"], [2, "", "nodding"])
     document["observations"] = {"empty": {}, "none": None, **document["observations"]}
@@ -321,12 +333,12 @@ def test_round_trip_with_overlaps_of_one_class(tmp_path, write, taxonomy):
     for name in ("a", "b"):
         write(tmp_path / "new" / name, MARKS, taxonomy=taxonomy)
     assert (tmp_path / "new" / "a").read_bytes() == (tmp_path / "new" / "b").read_bytes().replace(b'"b"', b'"a"')
-    read = read_boris(tmp_path / "new" / "a")
+    read = read_boris(tmp_path / "new" / "a").marks
     assert sorted(read, key=repr_of) == sorted(MARKS, key=repr_of)
     if write is write_boris_table:
         assert read == MARKS
     write(tmp_path / "none", [], taxonomy=taxonomy)
-    assert read_boris(tmp_path / "none") == []
+    assert read_boris(tmp_path / "none").marks == []
 
 
 def repr_of(mark: Mark) -> str:
@@ -435,7 +447,7 @@ def test_any_marks_come_back(marks, write):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         write(path, marks)
-        assert sorted(read_boris(path), key=repr_of) == sorted(marks, key=repr_of)
+        assert sorted(read_boris(path).marks, key=repr_of) == sorted(marks, key=repr_of)
 
 
 def valid_files() -> list[bytes]:
@@ -483,7 +495,7 @@ def test_damaged_files_end_in_faults_or_marks(content):
         path.write_bytes(content)
         faults: list[MmadError] = []
         try:
-            marks = read_boris(path, on_fault=faults.append)
+            marks = read_boris(path, on_fault=faults.append).marks
         except MmadError:
             return
         assert all(isinstance(fault, MmadError) for fault in faults)

@@ -105,7 +105,7 @@ def read_release(path: Path, **_: object) -> Annotations:
 
 
 def read_boris_clips(path: Path, **options: object) -> Annotations:
-    marks = read_boris(path, **options)  # type: ignore[arg-type]
+    marks = read_boris(path, **options).marks  # type: ignore[arg-type]
     return Annotations(marks, list(dict.fromkeys(mark.clip for mark in marks)))
 
 
@@ -815,4 +815,4 @@ def test_rows_of_the_release_come_back_as_marks_and_survive_every_format(
     assert Counter(elan) == rounded
     for write in (write_boris_project, write_boris_table):
         write(folder / "boris", marks)
-        assert Counter(read_boris(folder / "boris")) == rounded
+        assert Counter(read_boris(folder / "boris").marks) == rounded

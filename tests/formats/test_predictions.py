@@ -82,7 +82,7 @@ def test_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr("mmad.formats.whole_file.os.replace", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(MmadError, match=r"predictions.json cannot be written \(no space left\)"):
         write_predictions(tmp_path / "predictions.json", PREDICTIONS, taxonomy=MMA52)
     assert not list(tmp_path.iterdir())
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mmad.annotations import Clip
@@ -13,11 +14,11 @@ from mmad.data.grid import Grid
 from mmad.data.header import Header
 from mmad.data.manifest import Manifest, Video
 from mmad.data.sources.mma52 import USUAL_FPS
-from mmad.data.sources.source import SPLIT_TABLE, Source, no_video
+from mmad.data.sources.source import EXCLUSIONS, SPLIT_TABLE, Source, no_such_split, no_video
 from mmad.errors import MmadError, OnFault
 from mmad.formats.fields import label_index
 from mmad.formats.marks import Mark, truths_of
-from mmad.formats.videos import SUFFIXES
+from mmad.formats.videos import SUFFIXES, all_folders
 from mmad.taxonomy import Taxonomy
 
 
@@ -47,11 +48,12 @@ class Examination:
     @property
     def blocked(self) -> dict[str, str]:
         """Clips that training refuses, and why."""
-        reasons: dict[str, str] = {}
-        for fault in self.faults:
-            if fault.blocks and fault.clip is not None:
-                reasons.setdefault(fault.clip, fault.message)
-        return reasons
+        return {fault.clip: fault.message for fault in reversed(self.faults) if fault.blocks and fault.clip is not None}
+
+    @property
+    def obstacles(self) -> list[Fault]:
+        """Faults for which training refuses the data, and which no clip can be left out for."""
+        return [fault for fault in self.faults if fault.blocks and fault.clip is None]
 
 
 def examine(
@@ -59,6 +61,8 @@ def examine(
     *,
     grid: Grid,
     splits: Collection[str] | None = None,
+    needed: Collection[str] = (),
+    assigned: bool = True,
     videos: bool = True,
     inspect: bool = False,
     deep: bool = False,
@@ -68,9 +72,11 @@ def examine(
     """Everything that is wrong with a data set.
 
     Args:
-        make: makes the source; called with `on_fault`, which is to be told of each fault.
+        make: makes the source; called with `on_fault`, which is to be told of each fault, and `leave_out`.
         grid: frames per feature step, longest window and pyramid levels, for the check of label assignment.
-        splits: names of the splits that count; None: all.
+        splits: names of the splits that count; None: all, and excluded clips are looked at too.
+        needed: splits that must have clips.
+        assigned: whether instances are learned by assigning them to points.
         videos: whether videos are asked for; without, the annotations alone are checked.
         inspect: whether each video is opened in a child process and hashed for the manifest; otherwise its header is
             read here.
@@ -82,18 +88,20 @@ def examine(
     with warnings.catch_warnings(record=True) as remarks:
         warnings.simplefilter("always")
         try:
-            source = make(on_fault=lambda error: faults.append(Fault.of(error)))
-            found = _examined(
-                source,
-                faults,
+            look = partial(
+                _examined,
                 grid=grid,
-                splits=splits,
+                assigned=assigned,
                 videos=videos,
                 inspect=inspect or deep,
                 deep=deep,
                 limit=limit,
                 progress=progress,
             )
+            source = make(on_fault=lambda error: faults.append(Fault.of(error)), leave_out=True)
+            if splits is None and source.excluded:
+                faults += _of_excluded(make, source, look)
+            found = look(source, faults, splits=splits, needed=needed)
         except MmadError as error:
             # Without annotations or classes there is nothing to go on with.
             fault = Fault.of(error)
@@ -108,18 +116,33 @@ def _examined(
     faults: list[Fault],
     *,
     grid: Grid,
-    splits: Collection[str] | None,
+    assigned: bool,
     videos: bool,
     inspect: bool,
     deep: bool,
     limit: float,
     progress: bool,
+    splits: Collection[str] | None = None,
+    needed: Collection[str] = (),
+    only: Collection[str] | None = None,
 ) -> Examination:
+    """What is wrong with the clips of some splits, or with `only` some clips; faults are appended."""
+
     def note(error: MmadError) -> None:
         faults.append(Fault.of(error))
 
     dealt = source.dealt
-    wanted = {clip for clip in source.annotations.clips if splits is None or dealt.get(clip) in splits}
+    wanted = {
+        clip
+        for clip in source.annotations.clips
+        if (splits is None or dealt.get(clip) in splits) and (only is None or clip in only)
+    }
+    if splits is not None:
+        # What was read of other splits is no matter here.
+        faults[:] = [f for f in faults if (f.split or dealt.get(f.clip or "", next(iter(splits)))) in splits]
+    there = ", ".join(sorted(set(dealt.values())))
+    present = {dealt.get(clip) for clip in source.annotations.clips}
+    faults += [Fault.of(no_such_split(source.root, split, there)) for split in needed if split not in present]
     annotations = source.annotations.without(set(source.annotations.clips) - wanted)
     taxonomy = source.taxonomy
     marks = list(_named(annotations.marks, taxonomy, note))
@@ -136,28 +159,30 @@ def _examined(
         if clip not in dealt
     ]
     faults += rules.duplicates(marks)
+    faults += rules.several_annotators(marks)
     faults += rules.people(split_of, annotations.subjects | _subjects(marks))
     faults += rules.classes(marks, split_of, taxonomy)
     if splits is None:
         faults += rules.unused(marks, taxonomy)
+        faults += rules.similar_labels(taxonomy)
 
     headers: dict[str, Header] = {}
     inspected: dict[str, Video] = {}
     if videos:
-        there = {clip: source.found[clip] for clip in annotations.clips if clip in source.found}
+        found = {clip: source.found[clip] for clip in annotations.clips if clip in source.found}
         known = {fault.clip for fault in faults if fault.kind in ("two_videos", "missing_video")}
-        absent = (clip for clip in annotations.clips if clip not in there and clip not in known)
+        absent = (clip for clip in annotations.clips if clip not in found and clip not in known)
         faults += [Fault.of(no_video(clip, source.root)) for clip in absent]
         if inspect:
-            inspected, broken = inspect_all(there, source.manifest, deep=deep, limit=limit, progress=progress)
+            inspected, broken = inspect_all(found, source.manifest, deep=deep, limit=limit, progress=progress)
             headers = {clip: video.header for clip, video in inspected.items()}
         else:
-            headers, broken = headers_of(there, source.manifest)
+            headers, broken = headers_of(found, source.manifest)
         faults += broken
-        faults += oddities(there, headers)
+        faults += oddities(found, headers)
         lengths = {clip: (header.frames, header.fps) for clip, header in headers.items()}
         faults += rules.contradictions(annotations, lengths)
-        if splits is None:
+        if splits is None and only is None:
             faults += _strays(source)
     else:
         faults[:] = [fault for fault in faults if fault.kind not in ("missing_video", "two_videos")]
@@ -179,7 +204,8 @@ def _examined(
     for mark in marks:
         if mark.clip in marks_of:
             marks_of[mark.clip].append(mark)
-    faults += rules.unassigned(clips, marks_of, grid)
+    if assigned:
+        faults += rules.unassigned(clips, marks_of, grid)
     return Examination(
         [],
         len(annotations.clips),
@@ -187,6 +213,25 @@ def _examined(
         Manifest.of(source.root, {source.found[clip]: video for clip, video in inspected.items()}),
         source.excluded,
     )
+
+
+def _of_excluded(make: Callable[..., Source], source: Source, look: Callable[..., Examination]) -> list[Fault]:
+    """Rows of `exclude.csv` that name no clip, or one with which nothing is wrong (any more)."""
+    faults: list[Fault] = []
+    everything = make(on_fault=lambda error: faults.append(Fault.of(error)), leave_out=False)
+    look(everything, faults, only=source.excluded)
+    wrong = {fault.clip for fault in faults if fault.blocks}
+    table = source.root / EXCLUSIONS
+    told = []
+    for clip in source.excluded:
+        if clip in wrong:
+            continue
+        if clip in everything.annotations.clips:
+            why = f"{table}: nothing is wrong with clip {clip!r}; remove its row, unless it is to stay out"
+        else:
+            why = f"{table}: there is no clip {clip!r} in the annotations; correct or remove its row"
+        told.append(Fault("exclusion", why))
+    return told
 
 
 def _named(marks: Iterable[Mark], taxonomy: Taxonomy, on_fault: OnFault) -> Iterator[Mark]:
@@ -211,7 +256,8 @@ def _strays(source: Source) -> list[Fault]:
     used = set(source.found.values())
     strays = [
         path
-        for path in sorted(source.root.rglob("*"))
+        for folder in all_folders(source.root)
+        for path in sorted(folder.iterdir())
         if path.suffix.lower() in SUFFIXES and path not in used and path.stem not in source.excluded
     ]
     if not strays:

@@ -1,6 +1,5 @@
 """The list of faults as text and as plain data."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,13 +37,13 @@ def as_data(examination: Examination, *, root: Path) -> dict[str, Any]:
     """
 
     def record(fault: Fault) -> dict[str, Any]:
-        file, line = fault.place
+        file, line = fault.place(root)
         return {
             "kind": fault.kind,
             "severity": fault.severity,
             "blocks": fault.blocks,
             "clip": fault.clip,
-            "file": None if file is None else file.removeprefix(f"{root}{os.sep}"),
+            "file": file,
             "line": line,
             "message": fault.message,
             "fix": fault.fix,

@@ -52,6 +52,26 @@ def beyond(marks: Sequence[Mark], lengths: Mapping[str, tuple[float, float]]) ->
             )
 
 
+def several_annotators(marks: Sequence[Mark]) -> Iterator[Fault]:
+    """Clips in which two annotators marked the same class at the same time: both would be ground truth."""
+    marked: dict[tuple[str, str], list[Mark]] = {}
+    for mark in marks:
+        marked.setdefault((mark.clip, mark.label), []).append(mark)
+    told: set[str] = set()
+    for (clip, label), group in marked.items():
+        for first, second in itertools.combinations(sorted(group, key=lambda mark: mark.start), 2):
+            shared = min(first.end, second.end) - second.start
+            joined = max(first.end, second.end) - first.start
+            if clip not in told and first.annotator != second.annotator and shared > joined / 2:
+                told.add(clip)
+                yield Fault(
+                    "two_annotators",
+                    f"{second.where}: {first.annotator!r} and {second.annotator!r} both marked {label!r} of clip "
+                    f"{clip!r}, and both would count; keep one of them, or the consensus of mmad-data task=agreement",
+                    clip,
+                )
+
+
 def people(split_of: Mapping[str, str], subjects: Mapping[str, str]) -> Iterator[Fault]:
     """Subjects who are in two splits: results would not be those of unseen people."""
     seen: dict[str, dict[str, str]] = {}
@@ -99,6 +119,18 @@ def unused(marks: Sequence[Mark], taxonomy: Taxonomy) -> Iterator[Fault]:
             f"{len(absent)} of {len(taxonomy.actions)} classes do not occur ({', '.join(absent[:3])}"
             f"{', ...' if len(absent) > 3 else ''}); the detector will have outputs for them all the same",
         )
+
+
+def similar_labels(taxonomy: Taxonomy) -> Iterator[Fault]:
+    """Labels that differ by letter case or spaces alone."""
+    seen: dict[str, str] = {}
+    for name in taxonomy.actions:
+        before = seen.setdefault("".join(name.casefold().split()), name)
+        if before != name:
+            yield Fault(
+                "similar_labels",
+                f"the labels {before!r} and {name!r} are two classes; if they are meant to be one, write them alike",
+            )
 
 
 def contradictions(annotations: Annotations, lengths: Mapping[str, tuple[int, float]]) -> Iterator[Fault]:
@@ -154,7 +186,10 @@ def unassigned(clips: Sequence[Clip], marks_of: Mapping[str, Sequence[Mark]], gr
         for number in sorted(set(numbers) & set(_unserved(clip, windows, grid))):
             mark = marks_of[clip.id][number]
             alone = replace(clip, instances=(clip.instances[number],))
-            if _unserved(alone, windows, grid):
+            longest = grid.window * grid.feature_stride / clip.fps
+            if mark.end - mark.start > longest:
+                why = f"it is longer than a window of {longest:.0f} s: make grid.window larger"
+            elif _unserved(alone, windows, grid):
                 why = f"it is too short: {grid.feature_stride} frames make a feature step; grid=dense is finer"
             else:
                 why = "shorter instances cover it: shorten it, or share points with head.filter_similar=false"

@@ -1,6 +1,7 @@
 """`mmad-data`: works on annotated clips."""
 
 from importlib import import_module
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -20,5 +21,8 @@ def data(cfg: DictConfig) -> None:
     """Does the task that was asked for."""
     if cfg.task not in TASKS:
         raise MmadError(f"task={cfg.task}: choose {', '.join(TASKS)}.")
+    output = Path(cfg.output)
+    if output.exists() and not output.is_dir():
+        raise MmadError(f"output={output} is a file; name a folder")
     # Imported only now, since `--help` and mistakes shall not wait for torch.
     getattr(import_module(f"mmad.cli.tasks.{cfg.task}"), cfg.task)(cfg)

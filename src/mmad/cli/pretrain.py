@@ -26,7 +26,7 @@ def pretrain(cfg: DictConfig) -> None:
     from mmad.lit.loggers import finish
 
     backbone = instantiate(cfg.backbone, _convert_="all")
-    warn(data.check_training())
+    warn(data.check_training(assigned=False))
     module = instantiate(
         cfg.objective,
         backbone,

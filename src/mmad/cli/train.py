@@ -117,8 +117,9 @@ def train(cfg: DictConfig) -> None:
     from mmad.lit.module import DetectionModule
 
     reporting = instantiate(cfg.report, _convert_="all")
+    remarks = data.check_training()
     detector = build_detector(cfg, taxonomy=data.taxonomy)
-    warn(data.check_training())
+    warn(remarks)
     told = recipe(cfg, detector, taxonomy=data.taxonomy)
     if cfg.ckpt is not None:
         load_trained(detector, read_checkpoint(Path(cfg.ckpt)), weights=cfg.backbone.weights)

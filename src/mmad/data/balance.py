@@ -23,6 +23,20 @@ def class_counts(clips: Sequence[Clip], *, classes: int) -> Tensor:
     return labels.bincount(minlength=classes)
 
 
+def repeat_share(threshold: object) -> float:
+    """The threshold of `repeat_factors`.
+
+    Raises:
+        MmadError: it is no share of the clips.
+    """
+    # A configuration can hold anything, and its true is no number.
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold <= 1:
+        raise MmadError(
+            f"data.repeat_threshold={threshold}: give a share of the clips in (0, 1], such as 0.05, or null."
+        )
+    return threshold
+
+
 def repeat_factors(clips: Sequence[Clip], *, threshold: float) -> Tensor:
     """How many times each clip is shown in an epoch, on average: more than once if it holds a rare class.
 
@@ -42,10 +56,7 @@ def repeat_factors(clips: Sequence[Clip], *, threshold: float) -> Tensor:
     Source: Gupta et al., "LVIS: a dataset for large vocabulary instance segmentation" (CVPR 2019), repeat factor
     sampling, after Mahajan et al. (ECCV 2018).
     """
-    if not 0 < threshold <= 1:
-        raise MmadError(
-            f"data.repeat_threshold={threshold}: give a share of the clips in (0, 1], such as 0.05, or null."
-        )
+    threshold = repeat_share(threshold)
     labels_of = [{instance.label for instance in clip.instances} for clip in clips]
     holding: dict[int, int] = {}
     for labels in labels_of:

@@ -137,7 +137,11 @@ class DiskFrames:
         if needed > free:
             raise MmadError(f"cache: {size} do not fit; set data.cache to a folder on a larger disk, or to null.")
         tqdm.write(f"cache: {size}")
-        _each(self._keep, missing, threads=self.threads, title=self.title)
+
+        def keep(clip: Clip) -> None:
+            self._keep(clip)  # what it returns would be held for all clips
+
+        _each(keep, missing, threads=self.threads, title=self.title)
 
     def __call__(self, clip: Clip, *, first: int, frames: int) -> Tensor:
         """See `Frames`; a file that is missing or damaged is made again."""
@@ -172,17 +176,18 @@ class DiskFrames:
 def _contents(paths: Sequence[Path], folder: Path, *, threads: int) -> dict[Path, str]:
     """The SHA-256 of each file, from the folder's index where size and times of change have stayed."""
     index = folder / "index.json"
-    known = _index(index)
+    before = _index(index)
     names = {path: str(path.resolve()) for path in paths}
     states = {path: _state(path) for path in paths}
-    unknown = [path for path in paths if known.get(names[path], [])[:-1] != states[path]]
+    unknown = [path for path in paths if before.get(names[path], [])[:-1] != states[path]]
     if unknown:
         digests = _each(_digest, unknown, threads=threads, title="digest")
         added = {names[path]: [*states[path], digest] for path, digest in zip(unknown, digests, strict=True)}
-        # Read again, since another job may have added to it.
+        before |= added
+        # Read again, since another job may have added to it; one that did so a moment later loses nothing but time.
         known = _index(index) | added
         _write(index, lambda file: file.write(json.dumps(known).encode()))
-    return {path: known[names[path]][-1] for path in paths}
+    return {path: before[names[path]][-1] for path in paths}
 
 
 def _digest(path: Path) -> str:
@@ -197,9 +202,11 @@ def _state(path: Path) -> list[int]:
 
 def _index(path: Path) -> dict[str, list[Any]]:
     try:
-        return json.loads(path.read_text())
+        known = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
+    entries = known.items() if isinstance(known, dict) else ()
+    return {name: entry for name, entry in entries if isinstance(entry, list)}
 
 
 def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mmad.data.header import Header, header
-from mmad.errors import MmadError
+from mmad.errors import MmadError, OnFault, refuse
 from mmad.formats.table import read_text
 from mmad.formats.whole_file import write_whole
 
@@ -103,11 +103,12 @@ class Manifest:
         return manifest
 
     @classmethod
-    def read(cls, root: Path) -> "Manifest":
+    def read(cls, root: Path, *, on_fault: OnFault = refuse) -> "Manifest":
         """The manifest in the folder of a data set; an empty one if there is none.
 
-        Raises:
-            MmadError: the file is not a manifest.
+        Args:
+            root: the folder.
+            on_fault: told of a file that is not a manifest, which is then as good as none.
         """
         path = root / MANIFEST
         if not path.is_file():
@@ -118,9 +119,13 @@ class Manifest:
                 raise ValueError("another version")
             return cls(root, {name: _video(entry) for name, entry in document["videos"].items()})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise MmadError(
-                f"{path} is no manifest of this version of mmad; delete it, or write it anew with mmad-data task=check"
-            ) from error
+            fault = MmadError(
+                f"{path} is no manifest of this version of mmad; delete it, or write it anew with mmad-data task=check",
+                kind="manifest",
+            )
+            fault.__cause__ = error
+            on_fault(fault)
+            return cls(root, {})
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
@@ -129,8 +134,7 @@ class Manifest:
 def _video(entry: dict[str, Any]) -> Video:
     """A record of a manifest; raises TypeError, KeyError or ValueError if it is none."""
     found = Header(**entry["header"])
-    for part, values in ((Header, vars(found)), (Video, entry)):
-        numbers = {field.name for field in fields(part) if field.type in (int, float, "int", "float")}
-        if not all(isinstance(values[name], int | float) for name in numbers):
-            raise ValueError("a number is none")
-    return Video(entry["bytes"], entry["changed"], str(entry["sha256"]), entry["decoded"], found)
+    for name in ("frames", "fps", "height", "width", "duration"):
+        if not getattr(found, name) > 0:
+            raise ValueError(f"{name} is {getattr(found, name)!r}")
+    return Video(int(entry["bytes"]), int(entry["changed"]), str(entry["sha256"]), entry["decoded"], found)

@@ -4,16 +4,16 @@ import warnings
 from pathlib import Path
 
 from mmad.errors import OnFault, refuse
+from mmad.formats.annotated import Annotations
 from mmad.formats.boris_project import parse_project
 from mmad.formats.boris_project_writer import write_boris_project
 from mmad.formats.boris_table import parse_table, write_boris_table
-from mmad.formats.marks import Mark
 from mmad.formats.table import read_text
 
 __all__ = ["read_boris", "write_boris_project", "write_boris_table"]
 
 
-def read_boris(path: Path, *, on_fault: OnFault = refuse) -> list[Mark]:
+def read_boris(path: Path, *, on_fault: OnFault = refuse) -> Annotations:
     """The state events of a BORIS project (JSON) or of a table of aggregated events; the content says which it is.
 
     The clip is the observation's video, the first player's first one; of several that it plays one after another, the
@@ -36,7 +36,8 @@ def read_boris(path: Path, *, on_fault: OnFault = refuse) -> list[Mark]:
             A state of which one time is wrong is left out in that observation, since its pairs are not sure.
 
     Returns:
-        One mark per state event, in the order of the file.
+        One mark per state event, in the order of the file, and the clips: of a project all that were observed, of a
+        table those with an event.
 
     Raises:
         MmadError: the file is missing, or neither a project nor such a table.
@@ -44,10 +45,10 @@ def read_boris(path: Path, *, on_fault: OnFault = refuse) -> list[Mark]:
     path = Path(path)
     text = read_text(path)
     parse = parse_project if text.lstrip().startswith("{") else parse_table
-    marks, points = parse(text, source=str(path), on_fault=on_fault)
+    marks, points, clips = parse(text, source=str(path), on_fault=on_fault)
     if points:
         warnings.warn(
             f"{path}: left out {points.total()} point events, which do not last, of {', '.join(map(repr, points))}",
             stacklevel=2,
         )
-    return marks
+    return Annotations(marks, list(dict.fromkeys([*clips, *(mark.clip for mark in marks)])))

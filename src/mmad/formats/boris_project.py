@@ -8,7 +8,7 @@ from typing import Any
 
 from mmad.errors import MmadError, OnFault
 from mmad.formats.activitynet import parse_json
-from mmad.formats.boris_observation import NO_SUBJECT, Observation, annotator_of, seconds
+from mmad.formats.boris_observation import NO_SUBJECT, Observation, annotator_of, clip_of, seconds
 from mmad.formats.marks import Mark
 
 
@@ -21,8 +21,8 @@ class _Event:
     comment: str
 
 
-def parse_project(text: str, *, source: str, on_fault: OnFault) -> tuple[list[Mark], Counter[str]]:
-    """The state events of a project, observation by observation, and how often each point behaviour was left out.
+def parse_project(text: str, *, source: str, on_fault: OnFault) -> tuple[list[Mark], Counter[str], list[str]]:
+    """The state events of a project, how often each point behaviour was left out, and the clips that were observed.
 
     Args:
         text: the file's content.
@@ -45,6 +45,7 @@ def parse_project(text: str, *, source: str, on_fault: OnFault) -> tuple[list[Ma
             states.setdefault(entry["code"], "STATE" in str(entry.get("type")).upper())
     marks: list[Mark] = []
     points: Counter[str] = Counter()
+    clips: list[str] = []
     for name, entry in observations.items():
         where = f"{source}, observation {name!r}"
         try:
@@ -52,8 +53,15 @@ def parse_project(text: str, *, source: str, on_fault: OnFault) -> tuple[list[Ma
         except MmadError as fault:
             on_fault(fault)
             continue
-        marks += _marks(observation, entry["events"], states=states, points=points, where=where, on_fault=on_fault)
-    return marks, points
+        faults: list[MmadError] = []
+        found = _marks(observation, entry["events"], states=states, points=points, where=where, on_fault=faults.append)
+        for told in faults:
+            on_fault(told)
+        marks += found
+        # One all of whose events are faulty would read as a clip in which nothing happens.
+        if found or not faults:
+            clips += [clip_of(file) for file in observation.files] or [observation.id]
+    return marks, points, clips
 
 
 def _observation(name: str, entry: object, *, where: str) -> Observation:

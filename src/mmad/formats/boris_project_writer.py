@@ -38,6 +38,7 @@ def write_boris_project(
     *,
     taxonomy: Taxonomy | None = None,
     videos: Mapping[str, Path] | None = None,
+    clips: Sequence[str] = (),
 ) -> None:
     """Writes a project of format 7.0 that BORIS opens, one observation per clip and annotator; times in milliseconds.
 
@@ -51,6 +52,7 @@ def write_boris_project(
         taxonomy: classes for the ethogram, with body groups as behavioural categories; without it, the labels that
             occur, sorted.
         videos: file of each clip; a clip that is absent is expected as `<id>.mp4` beside the project.
+        clips: ids that shall be there even without a mark, as observations without events.
 
     Raises:
         MmadError: BORIS cannot hold a mark, or a video is not named after its clip.
@@ -67,6 +69,11 @@ def write_boris_project(
         media = _media(clip, (videos or {}).get(clip), path=path)
         variables = {"annotator": annotator or ""} if by_annotator else {}
         observations[ids[clip, annotator]] = _observation_entry(_rows(mine, overlaps), media, variables)
+    marked = {clip for clip, _ in ids}
+    for clip in clips:
+        if clip not in marked:
+            media = _media(clip, (videos or {}).get(clip), path=path)
+            observations[clip] = _observation_entry([], media, {"annotator": ""} if by_annotator else {})
     labels = list(dict.fromkeys([*(taxonomy.actions if taxonomy else ()), *sorted({mark.label for mark in marks})]))
     subjects = sorted({mark.subject for mark in marks if mark.subject is not None})
     project = {

@@ -50,8 +50,8 @@ _COMMA = re.compile(r"[+-]?\d+,\d+")
 _NO_THOUSANDS = re.compile(r"[+-]?(0\d*|\d{4,}),\d+|[+-]?\d+,(\d{1,2}|\d{4,})")
 
 
-def parse_table(text: str, *, source: str, on_fault: OnFault) -> tuple[list[Mark], Counter[str]]:
-    """The state events of a table, row by row, and how often each point behaviour was left out.
+def parse_table(text: str, *, source: str, on_fault: OnFault) -> tuple[list[Mark], Counter[str], list[str]]:
+    """The state events of a table, how often each point behaviour was left out, and the clips that have events.
 
     Args:
         text: the file's content, separated by commas, tabs or semicolons; lines before the header are passed over.
@@ -98,7 +98,7 @@ def parse_table(text: str, *, source: str, on_fault: OnFault) -> tuple[list[Mark
             marks.append(_mark(row, decimal_comma=decimal_comma, where=where))
         except MmadError as fault:
             on_fault(fault)
-    return marks, points
+    return marks, points, [mark.clip for mark in marks]
 
 
 def write_boris_table(path: Path, marks: Sequence[Mark], *, taxonomy: Taxonomy | None = None) -> None:

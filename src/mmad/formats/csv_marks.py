@@ -59,6 +59,7 @@ def read_csv_marks(
     split_of: dict[str, str] = {}
     subjects: dict[str, str] = {}
     clips: dict[str, None] = {}
+    rates: dict[str, float] = {}
     for where, row in table.fields(on_fault=on_fault):
         try:
             clip = clip_id(row["clip"])
@@ -83,7 +84,9 @@ def read_csv_marks(
                 known[clip] = value
         if mark is not None:
             marks.append(mark)
-    return Annotations(marks, list(clips), split_of, subjects)
+            if times == _FRAMES:
+                rates[clip] = _rate(table, row.get("fps", ""), clip=clip, fps=fps, where=where)
+    return Annotations(marks, list(clips), split_of, subjects, fps=rates)
 
 
 def write_csv_marks(path: Path, annotations: Annotations | Iterable[Mark]) -> None:

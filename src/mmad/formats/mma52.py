@@ -155,9 +155,9 @@ def read_annotation_csv(
         first = faults[0]
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise MmadError(f"{first}{more}", kind=first.kind, clip=first.clip)
-    if not clips:
+    if not clips and not exclude:
         raise MmadError(f"{path} has a header and no rows; check the download")
-    if all([row[:2] for row in clip.rows] == [_PLACEHOLDER] for clip in clips.values()):
+    if clips and all([row[:2] for row in clip.rows] == [_PLACEHOLDER] for clip in clips.values()):
         warnings.warn(f"{path} holds placeholders, not instances: its clips have no ground truth", stacklevel=2)
         for clip in clips.values():
             clip.rows.clear()

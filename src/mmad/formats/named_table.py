@@ -70,9 +70,11 @@ class NamedTable:
                 else:
                     yield where, fields
             else:
+                place = self.columns.get("clip", len(row))
                 on_fault(
                     MmadError(
-                        f"{where}: {len(row)} fields, the header has {len(self.header)}; complete or remove the row"
+                        f"{where}: {len(row)} fields, the header has {len(self.header)}; complete or remove the row",
+                        clip=clip_id(row[place]) if place < len(row) else None,
                     )
                 )
 

@@ -86,7 +86,8 @@ def table_rows(
                 on_fault(
                     MmadError(
                         f"{source}, line {reader.line_num}: {count} fields, the header has {len(header)}; "
-                        "complete or remove the row"
+                        "complete or remove the row",
+                        clip=row.get("video_id"),
                     )
                 )
                 continue

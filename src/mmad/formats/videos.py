@@ -1,5 +1,6 @@
 """Finds the video file of each clip by its id."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,17 @@ SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".
 def subfolders(folder: Path) -> list[Path]:
     """The folders right inside a folder, sorted; none if it does not exist."""
     return sorted(inner for inner in folder.iterdir() if inner.is_dir()) if folder.is_dir() else []
+
+
+def all_folders(root: Path) -> list[Path]:
+    """A folder and all in it, behind links too, sorted; a folder that is reached in two ways counts once."""
+    seen: set[str] = set()
+    found: list[Path] = []
+    for place, inner, _ in os.walk(root, followlinks=True):
+        inner[:] = sorted(name for name in inner if os.path.realpath(os.path.join(place, name)) not in seen)
+        seen.update(os.path.realpath(os.path.join(place, name)) for name in inner)
+        found.append(Path(place))
+    return found
 
 
 def find_videos(ids: Iterable[str], places: Sequence[Sequence[Path]], *, on_fault: OnFault = refuse) -> dict[str, Path]:

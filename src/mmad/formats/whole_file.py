@@ -1,7 +1,10 @@
 """Writes files that appear whole or not at all."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
+
+from mmad.errors import MmadError
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -10,11 +13,18 @@ def write_whole(path: Path, content: bytes) -> None:
     Args:
         path: the file; its folder is made.
         content: its bytes.
+
+    Raises:
+        MmadError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(content)
         os.replace(partial, path)
+    except OSError as error:
+        why = error.strerror or error
+        raise MmadError(f"{path} cannot be written ({why}); choose another place, or make room") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()

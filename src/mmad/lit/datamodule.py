@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import Compose
 from mmad.annotations import Clip
 from mmad.checks.examine import examine
 from mmad.checks.faults import KINDS
-from mmad.data.balance import repeat_factors
+from mmad.data.balance import repeat_factors, repeat_share
 from mmad.data.cache import DiskFrames, FileFrames, Frames, MemoryFrames
 from mmad.data.clips import EvaluationWindows, Item, TrainingClips, Transform, collate, shuffle_labels
 from mmad.data.grid import Grid
@@ -52,7 +52,8 @@ class ClipDataModule(L.LightningDataModule):
             epoch, see `mmad.data.balance.repeat_factors`; None for once each.
 
     Raises:
-        MmadError: the root, an annotation file or a video is absent or faulty.
+        MmadError: `control` or `repeat_threshold` is none of its values, or the root, an annotation file or a video is
+            absent or faulty.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class ClipDataModule(L.LightningDataModule):
         self.make_source, self.evaluate_split, self.control = source, evaluate_split, control
         if control not in (None, "still", "shuffled"):
             raise MmadError(f"data.control={control}: choose null, still or shuffled.")
-        self.repeat_threshold = repeat_threshold
+        self.repeat_threshold = None if repeat_threshold is None else repeat_share(repeat_threshold)
         if isinstance(cache, bool):
             # Checkpoints of version 0.1 carry the switch that this once was.
             cache = "memory" if cache else None
@@ -129,10 +130,14 @@ class ClipDataModule(L.LightningDataModule):
             self._clips[split] = clips
         return self._clips[split]
 
-    def check(self, *splits: str) -> list[str]:
+    def check(self, *splits: str, assigned: bool = True) -> list[str]:
         """The quick part of the data check, so that faults show before long work: annotations, and videos' headers.
 
         Data that the project draws itself are not checked: they may not be there yet.
+
+        Args:
+            splits: names of the splits that are needed.
+            assigned: whether instances are learned by assigning them to points.
 
         Returns:
             A sentence for each kind of fault that does not stand in the way.
@@ -142,7 +147,9 @@ class ClipDataModule(L.LightningDataModule):
         """
         if self.make is not None:
             return []
-        found = examine(partial(self.make_source, self.root), grid=self.grid, splits=set(splits))
+        found = examine(
+            partial(self.make_source, self.root), grid=self.grid, splits=splits, needed=splits, assigned=assigned
+        )
         if blocking := [fault for fault in found.faults if fault.blocks]:
             more = f" ({len(blocking)} faults; mmad-data task=check lists all of them)" if blocking[1:] else ""
             raise MmadError(f"{blocking[0].message}{more}", kind=blocking[0].kind, clip=blocking[0].clip)
@@ -155,8 +162,11 @@ class ClipDataModule(L.LightningDataModule):
             remarks.append(f"{title}{first.message}")
         return remarks
 
-    def check_training(self) -> list[str]:
+    def check_training(self, *, assigned: bool = True) -> list[str]:
         """Checks what a training run needs, ground truth for every decision included.
+
+        Args:
+            assigned: as for `check`.
 
         Returns:
             As `check`.
@@ -164,7 +174,7 @@ class ClipDataModule(L.LightningDataModule):
         Raises:
             MmadError: as `check`, or a split has no instance.
         """
-        remarks = self.check("train", "val", self.evaluate_split)
+        remarks = self.check(*dict.fromkeys(("train", "val", self.evaluate_split)), assigned=assigned)
         if self.make is None:
             for split in ("train", "val", self.evaluate_split):
                 if not any(clip.instances for clip in self.clips(split)):

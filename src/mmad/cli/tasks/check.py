@@ -7,12 +7,13 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from mmad.checks.examine import examine
+from mmad.checks.examine import Examination, examine
 from mmad.checks.report import as_data, as_text
 from mmad.cli.tasks.source import source_of
 from mmad.cli.train import shown
 from mmad.data.manifest import MANIFEST
 from mmad.data.sources.source import EXCLUSIONS
+from mmad.errors import MmadError
 from mmad.formats.splits import write_exclusions
 from mmad.formats.whole_file import write_whole
 
@@ -26,9 +27,15 @@ def check(cfg: DictConfig) -> None:
         SystemExit: with code 1 where there is an error.
     """
     root, output = Path(cfg.data.root).expanduser(), Path(cfg.output)
+    for name in ("open_videos", "deep"):
+        if not isinstance(cfg[name], bool):
+            raise MmadError(f"{name}={cfg[name]}: choose true or false.")
+    if isinstance(cfg.time_limit, bool) or not isinstance(cfg.time_limit, int | float) or not cfg.time_limit > 0:
+        raise MmadError(f"time_limit={cfg.time_limit}: expected seconds, more than 0.")
     found = examine(
         partial(source_of, cfg),
         grid=instantiate(cfg.grid),
+        needed=dict.fromkeys(("train", "val", cfg.data.evaluate_split)),
         videos=cfg.open_videos,
         inspect=True,
         deep=cfg.deep,
@@ -52,17 +59,20 @@ def check(cfg: DictConfig) -> None:
     print(f"\n{found.clips:,} clips, {found.instances:,} instances{left_out}: {errors:,} errors, {rest:,} warnings\n")
     for path in written:
         print(f"  {shown(path)}")
-    print(f"\n{_advice(root, output, blocked=len(found.blocked), errors=errors)}")
+    print(f"\n{_advice(found, root, output)}")
     if found.errors:
         raise SystemExit(1)
 
 
-def _advice(root: Path, output: Path, *, blocked: int, errors: int) -> str:
+def _advice(found: Examination, root: Path, output: Path) -> str:
     there = output.resolve() == root.resolve()
+    blocked = len(found.blocked)
+    if found.obstacles:
+        return "Next: correct these and check again"
     if blocked:
         how = "as that file says now" if there else f"by putting {EXCLUSIONS} into {shown(root)}"
         return f"Next: correct these, or train without the {blocked:,} clips that are concerned, {how}"
-    if errors:
+    if found.errors:
         return "Next: correct these; training is possible all the same"
     if there:
         return "Next: mmad-data task=stats, or mmad-train"

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from mmad.data.sources import Source
 
 
-def source_of(cfg: DictConfig, on_fault: OnFault = refuse) -> "Source":
+def source_of(cfg: DictConfig, *, on_fault: OnFault = refuse, leave_out: bool = True) -> "Source":
     """The data set that the configuration names; one that the project draws is drawn."""
     from hydra.utils import instantiate
 
     root = Path(cfg.data.root).expanduser()
     if cfg.data.make is not None:
         instantiate(cfg.data.make)(root)
-    return instantiate(cfg.data.source, _convert_="all")(root, on_fault=on_fault)
+    return instantiate(cfg.data.source, _convert_="all")(root, on_fault=on_fault, leave_out=leave_out)

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mmad.data.manifest import MANIFEST
 from mmad.data.sources.source import OWN_TABLES, SPLITS
-from mmad.errors import MmadError, OnFault, refuse
+from mmad.errors import MmadError, OnFault, of_split, refuse
 from mmad.formats.annotated import Annotations
 from mmad.formats.boris import read_boris
 from mmad.formats.csv_marks import read_csv_marks
 from mmad.formats.elan import read_elan
 from mmad.formats.json_marks import read_json_marks
 from mmad.formats.marks import Mark
+from mmad.formats.table import read_text
 from mmad.taxonomy import Taxonomy
 
 
@@ -31,14 +31,17 @@ def read_table(root: Path, taxonomy: Taxonomy | None, fps: float | None, on_faul
     if not parts:
         raise MmadError(f"{root} has neither annotations.csv nor train.csv, val.csv and test.csv; write one of these")
     return _joined(
-        {split: read_csv_marks(path, fps=fps, on_fault=on_fault) for split, path in parts.items()}, on_fault=on_fault
+        {split: read_csv_marks(path, fps=fps, on_fault=of_split(split, on_fault)) for split, path in parts.items()},
+        on_fault=on_fault,
     )
 
 
 def read_json(root: Path, taxonomy: Taxonomy | None, fps: float | None, on_fault: OnFault = refuse) -> Annotations:
     """The one JSON file of a folder, in ActivityNet's layout; times are in seconds."""
     _need_no(fps)
-    files = [path for path in sorted(root.glob("*.json")) if path.name != MANIFEST]
+    files = sorted(root.glob("*.json"))
+    # Results may lie beside the annotations.
+    files = [path for path in files if '"database"' in read_text(path)] or files
     return read_json_marks(_only(files, root, "*.json", what="JSON file in ActivityNet's layout"), on_fault=on_fault)
 
 
@@ -75,6 +78,7 @@ def read_eaf(
                     clip=found.clips[0],
                 )
         except MmadError as fault:
+            fault.clip = fault.clip or path.stem
             on_fault(fault)
             continue
         clips += found.clips
@@ -95,8 +99,7 @@ def read_boris_files(
         if len(tables) != 1:
             raise MmadError(f"{root} holds {len(tables)} tables, expected a .boris project or one exported table")
         path = tables[0]
-    marks = read_boris(path, on_fault=on_fault)
-    return Annotations(marks, list(dict.fromkeys(mark.clip for mark in marks)))
+    return read_boris(path, on_fault=on_fault)
 
 
 def _need_no(fps: float | None) -> None:
@@ -127,10 +130,18 @@ def _joined(parts: Mapping[str, Annotations], *, on_fault: OnFault) -> Annotatio
                 )
                 continue
             split_of[clip] = split
+            if part.split_of.get(clip, split) != split:
+                on_fault(
+                    MmadError(
+                        f"clip {clip!r} is in {split}.csv, whose column says {part.split_of[clip]}; make the two agree",
+                        kind="disagreement",
+                        clip=clip,
+                    )
+                )
 
     def every(name: str) -> Iterable:
         return (value for part in parts.values() for value in getattr(part, name))
 
     subjects = {clip: subject for part in parts.values() for clip, subject in part.subjects.items()}
-    durations = {clip: seconds for part in parts.values() for clip, seconds in part.durations.items()}
-    return Annotations(list(every("marks")), list(dict.fromkeys(every("clips"))), split_of, subjects, durations)
+    rates = {clip: rate for part in parts.values() for clip, rate in part.fps.items()}
+    return Annotations(list(every("marks")), list(dict.fromkeys(every("clips"))), split_of, subjects, fps=rates)

@@ -7,13 +7,23 @@ from pathlib import Path
 
 from mmad.annotations import Clip, Instance
 from mmad.data.manifest import Manifest
-from mmad.data.sources.source import LABELS, SPLIT_TABLE, SPLITS, all_found, but_for, exclusions, headers
+from mmad.data.sources.source import (
+    LABELS,
+    SPLIT_TABLE,
+    SPLITS,
+    all_found,
+    but_for,
+    exclusions,
+    headers,
+    no_such_split,
+    nothing_left,
+)
 from mmad.errors import MmadError, OnFault, refuse
 from mmad.formats.annotated import Annotations
 from mmad.formats.labels import read_taxonomy
 from mmad.formats.marks import taxonomy_of, truths_of
 from mmad.formats.splits import read_splits
-from mmad.formats.videos import find_videos
+from mmad.formats.videos import all_folders, find_videos
 from mmad.taxonomy import Taxonomy
 from mmad.timebase import frame_to_seconds
 
@@ -37,17 +47,21 @@ class MarkedSource:
         read: gives the folder's annotations.
         fps: frames per second of annotations in frames that say none.
         on_fault: told of what cannot be right.
+        leave_out: whether clips of `exclude.csv` are left out.
 
     Raises:
         MmadError: the root is not a folder.
     """
 
-    def __init__(self, root: Path, *, read: Read, fps: float | None, on_fault: OnFault = refuse) -> None:
+    def __init__(
+        self, root: Path, *, read: Read, fps: float | None, on_fault: OnFault = refuse, leave_out: bool = True
+    ) -> None:
         if not root.is_dir():
             raise MmadError(f"{root} is not a folder; give the one that holds the annotations and the videos")
-        self.root, self.read, self.fps, self.manifest = root, read, fps, Manifest.read(root)
+        self.root, self.read, self.fps, self.manifest = root, read, fps, Manifest.read(root, on_fault=on_fault)
         self.excluded = exclusions(root)
-        self.on_fault = but_for(self.excluded, on_fault)
+        self.left_out = self.excluded if leave_out else {}
+        self.on_fault = but_for(self.left_out, on_fault)
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
@@ -57,8 +71,11 @@ class MarkedSource:
     @cached_property
     def annotations(self) -> Annotations:
         """All marks, and what is known of their clips."""
-        found = self.read(self.root, self._told, self.fps, self.on_fault).without(self.excluded)
+        read = self.read(self.root, self._told, self.fps, self.on_fault)
+        found = read.without(self.left_out)
         if not found.clips:
+            if read.clips:
+                raise nothing_left(self.root)
             raise MmadError(f"{self.root}: the annotations name no clip; check the file")
         return found
 
@@ -70,8 +87,7 @@ class MarkedSource:
     @cached_property
     def found(self) -> Mapping[str, Path]:
         """The video of each clip that has one."""
-        folders = [self.root, *sorted(path for path in self.root.rglob("*") if path.is_dir())]
-        return find_videos(self.annotations.clips, [folders], on_fault=self.on_fault)
+        return find_videos(self.annotations.clips, [all_folders(self.root)], on_fault=self.on_fault)
 
     @property
     def videos(self) -> Mapping[str, Path]:
@@ -119,28 +135,27 @@ class MarkedSource:
     def clips(self, split: str) -> list[Clip]:
         """The clips of a split, in the order of its table; every video is opened for its rate and length.
 
+        The rate is that of annotations in frames where there are such, so that a frame stays the frame that was marked.
         Times that lie within half a millisecond of a frame are moved onto it: tools that keep milliseconds round what
         was marked by frames.
         """
-        known = set(self.annotations.clips)
-        chosen = [clip for clip, part in self.split_of.items() if part == split and clip in known]
+        annotated = set(self.annotations.clips)
+        chosen = [clip for clip, part in self.split_of.items() if part == split and clip in annotated]
         if not chosen:
             there = ", ".join(sorted(set(self.split_of.values())))
-            raise MmadError(f"{self.root}: no clip is of split {split}; there are {there}")
+            raise no_such_split(self.root, split, there)
         inside = set(chosen)
         marks = [mark for mark in self.annotations.marks if mark.clip in inside]
-        found = headers(self.manifest, [self.videos[clip] for clip in chosen])
-        return [
-            Clip(
-                truth.id,
-                self.videos[truth.id],
-                truth.subject or self.annotations.subjects.get(truth.id),
-                found[self.videos[truth.id]].fps,
-                found[self.videos[truth.id]].frames,
-                tuple(on_frames(instance, found[self.videos[truth.id]].fps) for instance in truth.instances),
-            )
-            for truth in truths_of(marks, taxonomy=self.taxonomy, clips=chosen)
-        ]
+        videos = all_found(self.found, chosen, self.root)
+        known = headers(self.manifest, [videos[clip] for clip in chosen])
+        clips = []
+        for truth in truths_of(marks, taxonomy=self.taxonomy, clips=chosen):
+            header = known[videos[truth.id]]
+            fps = self.annotations.fps.get(truth.id, header.fps)
+            subject = truth.subject or self.annotations.subjects.get(truth.id)
+            instances = tuple(on_frames(instance, fps) for instance in truth.instances)
+            clips.append(Clip(truth.id, videos[truth.id], subject, fps, header.frames, instances))
+        return clips
 
 
 def on_frames(instance: Instance, fps: float) -> Instance:

@@ -1,5 +1,6 @@
 """MMA-52 as a source of annotated clips."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -7,8 +8,18 @@ from pathlib import Path
 
 from mmad.annotations import Clip
 from mmad.data.manifest import Manifest
-from mmad.data.sources.source import SPLITS, all_found, but_for, exclusions, headers, no_video
-from mmad.errors import MmadError, OnFault, refuse
+from mmad.data.sources.source import (
+    LABELS,
+    SPLIT_TABLE,
+    SPLITS,
+    all_found,
+    but_for,
+    exclusions,
+    headers,
+    no_video,
+    nothing_left,
+)
+from mmad.errors import MmadError, OnFault, of_split, refuse
 from mmad.formats.annotated import Annotations
 from mmad.formats.marks import Mark
 from mmad.formats.mma52 import (
@@ -34,6 +45,7 @@ class MMA52Source:
         root: folder with `annotations/` and the videos.
         fps: raw frames per second where the annotation has none; None asks each video.
         on_fault: told of what cannot be right.
+        leave_out: whether clips of `exclude.csv` are left out.
 
     Raises:
         MmadError: the root is not a folder.
@@ -41,12 +53,13 @@ class MMA52Source:
 
     taxonomy = MMA52
 
-    def __init__(self, root: Path, *, fps: float | None, on_fault: OnFault = refuse) -> None:
+    def __init__(self, root: Path, *, fps: float | None, on_fault: OnFault = refuse, leave_out: bool = True) -> None:
         if not root.is_dir():
             raise MmadError(f"{root} is not a folder; give the one that holds annotations/ and the videos")
-        self.root, self.fps, self.manifest = root, fps, Manifest.read(root)
+        self.root, self.fps, self.manifest = root, fps, Manifest.read(root, on_fault=on_fault)
         self.excluded = exclusions(root)
-        self.on_fault = but_for(self.excluded, on_fault)
+        self.left_out = self.excluded if leave_out else {}
+        self.on_fault = but_for(self.left_out, on_fault)
 
     def clips(self, split: str) -> list[Clip]:
         """The clips of a split; see `mmad.formats.mma52.read_mma52`.
@@ -57,25 +70,31 @@ class MMA52Source:
         def rate(path: Path) -> float:
             return self.manifest.header(path).fps
 
-        clips = read_mma52(self.root, split, fps=self.fps or rate, exclude=self.excluded)
+        clips = read_mma52(self.root, split, fps=self.fps or rate, exclude=self.left_out)
         found = headers(self.manifest, [clip.path for clip in clips])
         return [_of_length(clip, found[clip.path].frames) for clip in clips]
 
     @cached_property
     def _annotated(self) -> dict[str, dict[str, AnnotatedClip]]:
         """What the file of each split says of its clips."""
+        for name in (LABELS, SPLIT_TABLE):
+            if (self.root / name).is_file():
+                warnings.warn(f"{self.root / name} is not read: classes and splits are those of MMA-52", stacklevel=2)
         there = [split for split in SPLITS if any(path.is_file() for path in annotation_files(self.root, split))]
         if not there:
             annotation_file(self.root, "train")  # says what is missing where
-        return {
+        read = {
             split: read_annotation_csv(
                 annotation_file(self.root, split),
                 taxonomy=self.taxonomy,
-                exclude=self.excluded,
-                on_fault=self.on_fault,
+                exclude=self.left_out,
+                on_fault=of_split(split, self.on_fault),
             )
             for split in there
         }
+        if self.left_out and not any(read.values()):
+            raise nothing_left(self.root)
+        return read
 
     @cached_property
     def annotations(self) -> Annotations:
@@ -132,11 +151,10 @@ class MMA52Source:
     @cached_property
     def found(self) -> Mapping[str, Path]:
         """The video of each clip that has one."""
-        return {
-            clip: path
-            for split, clips in self._annotated.items()
-            for clip, path in find_videos(clips, video_places(self.root, split), on_fault=self.on_fault).items()
-        }
+        found: dict[str, Path] = {}
+        for split, clips in self._annotated.items():
+            found |= find_videos(clips, video_places(self.root, split), on_fault=of_split(split, self.on_fault))
+        return found
 
     @property
     def videos(self) -> Mapping[str, Path]:

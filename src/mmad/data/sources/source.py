@@ -34,6 +34,7 @@ class Source(Protocol):
 
     root: Path
     manifest: Manifest
+    left_out: Mapping[str, str]
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -41,7 +42,7 @@ class Source(Protocol):
 
     @property
     def excluded(self) -> Mapping[str, str]:
-        """Clips that are left out, and why: the table `exclude.csv` in the folder."""
+        """The table `exclude.csv` in the folder: clips to leave out, and why; `left_out` are those that are."""
 
     @property
     def annotations(self) -> Annotations:
@@ -112,6 +113,25 @@ def all_found(found: Mapping[str, Path], clips: Sequence[str], root: Path) -> Ma
             kind="missing_video",
         )
     return found
+
+
+def no_such_split(root: Path, split: str, there: str) -> MmadError:
+    """The fault of a split that is asked for and has no clip.
+
+    Args:
+        root: folder of the data set.
+        split: what is asked for.
+        there: the splits that there are.
+    """
+    fix = "name its clips in splits.csv"
+    if split == "test":
+        fix += ", or set data.evaluate_split=val"
+    return MmadError(f"{root}: no clip is of split {split}; there are {there or 'none'}: {fix}", kind="missing_split")
+
+
+def nothing_left(root: Path) -> MmadError:
+    """The fault of a data set all of whose clips are excluded."""
+    return MmadError(f"{root / EXCLUSIONS} leaves out every clip; remove its rows, or the file", kind="data")
 
 
 def no_video(clip: str, root: Path) -> MmadError:
