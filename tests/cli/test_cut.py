@@ -11,7 +11,8 @@ import torch
 
 from commands import Command
 from mmad.data.sources import MarkedSource, read_table
-from numbered import shown_numbers
+from mmad.dataset.pieces import FramesDiffer, frame_stamps, write_pieces
+from numbered import copy_packets, shown_numbers
 
 Numbered = Callable[..., Path]
 FPS = 25
@@ -21,7 +22,6 @@ talk,1.04,3.04,nodding,P1,B
 talk,7.40,12.00,waving,P1,A
 talk,12.00,14.60,nodding,P1,A
 talk,16.00,39.96,sitting,P1,A
-talk,50.00,51.00,waving,P1,A
 other,0.00,1.00,waving,P2,A
 """
 
@@ -91,7 +91,7 @@ def test_clips_show_what_the_recording_showed(command: Command, lab: Path, capsy
     labels = [instance.label for clip in clips.values() for instance in clip.instances]
     assert len(labels) - labels.count(sitting) == 5, "those that fit are whole"
     assert labels.count(sitting) >= 2, "24 s do not fit"
-    assert "7 instances: 5 whole, 1 cut, 1 dropped, since they lie beyond the end" in told
+    assert "6 instances: 5 whole, 1 cut" in told
     assert "2 recordings, 0:00:48" in told
     assert "mmad-train data=folder data.root=out" in told
 
@@ -174,6 +174,7 @@ def test_frames_that_are_announced_but_not_shown_do_not_shift_anything(command: 
                 packet.stream = stream
                 after.mux(packet)
     whole.unlink()
+    (lab / "annotations.csv").write_text("video,start,end,label\ntalk,1,3,nodding\nother,1,2,nodding\n")
     assert cut(command) == 0
     places = [row for row in rows("cuts.csv") if row["recording"] == "talk"]
     shown = [number for row in places for number in numbers(Path("out/videos", f"{row['clip']}.mp4"))]
@@ -182,10 +183,81 @@ def test_frames_that_are_announced_but_not_shown_do_not_shift_anything(command: 
     assert int(places[-1]["last_frame"]) == len(shown) - 1
 
 
+@pytest.mark.filterwarnings("default:.*its picture ends after")
+def test_one_recording_that_breaks_off_is_cut_as_far_as_it_goes(
+    command: Command, numbered_video: Numbered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its last packets announce frames that cannot be decoded, so that all of it is written a second time."""
+    Path("lab").mkdir()
+    broken = Path("lab/talk.mp4")
+    copy_packets(numbered_video(frames=40 * FPS, fps=FPS), broken, options={"movflags": "+faststart"})
+    broken.write_bytes(broken.read_bytes()[: int(0.6 * broken.stat().st_size)])
+    Path("lab/annotations.csv").write_text("video,start,end,label\ntalk,1,2,nodding\n")
+    with pytest.warns(UserWarning, match="its picture ends after"):
+        stamps = frame_stamps(broken)
+    with pytest.raises(FramesDiffer):
+        write_pieces(broken, stamps, [0, len(stamps.edges) - 1], [Path("whole.mp4")], told=lambda seconds: None)
+    capsys.readouterr()
+    assert cut(command) == 0
+    assert "talk.mp4: its picture ends after" in capsys.readouterr().err
+    last = int(rows("cuts.csv")[-1]["last_frame"])
+    shown = [number for row in rows("cuts.csv") for number in numbers(Path("out/videos", f"{row['clip']}.mp4"))]
+    assert shown == list(range(last + 1))
+    assert 15 * FPS < last < 40 * FPS
+
+
+def test_a_mark_beyond_the_recording_stops_before_any_work(
+    command: Command, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (lab / "annotations.csv").write_text(f"{TABLE}talk,39.50,41.00,waving,P1,A\n")
+    assert cut(command) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("error: ")
+    assert "annotations.csv, line 8: 'waving' lasts from 39.500 to 41.000 s, recording 'talk' ends after 40.000" in told
+    assert "task=check" in told
+    assert not Path("out").exists()
+
+
+def test_a_damaged_recording_is_told_on_a_line_of_its_own(
+    command: Command, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (lab / "other.mp4").write_bytes(b"no video at all" * 50)
+    assert cut(command) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("error: "), "no bar stands before it"
+    assert "other.mp4: this video cannot be read" in told
+    assert "exclude.csv" in told
+    assert "task=check" in told
+    (lab / "exclude.csv").write_text("clip,reason\nother,damaged\n")
+    assert cut(command) == 0
+
+
+def test_splits_of_other_clips_count_no_more(command: Command, lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (lab / "splits.csv").write_text("clip,split\ntalk,train\nother,test\n")
+    assert cut(command) == 0
+    table = Path("out/splits.csv")
+    before = table.read_text()
+    (lab / "splits.csv").unlink()
+    capsys.readouterr()
+    assert cut(command) == 0
+    assert table.read_text() == before, "these are the same clips"
+    told = capsys.readouterr().out
+    assert "out/splits.csv was there, has a split for each of these clips, and stays" in told
+    assert "Next: mmad-train" in told
+    table.write_text(f"{before}talk_099,train,P1\n")
+    assert cut(command) == 0
+    told = capsys.readouterr().out
+    assert not table.exists()
+    assert "talk_099" in Path("out/splits.csv.old").read_text()
+    assert "out/splits.csv was there and is not of these clips; it is splits.csv.old now" in told
+    assert "Next: mmad-data task=split" in told
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ("output=lab", "is the data set itself"),
+        ("output=lab/clips", "lies in the data set lab"),
         ("seconds=[15,5]", "expected the shortest and the longest length of a clip"),
         ("seconds=10", "expected the shortest and the longest length of a clip"),
         ("data.root=nowhere", "nowhere is not a folder"),
@@ -199,6 +271,7 @@ def test_mistakes_are_one_sentence(
     assert len(told) == 1
     assert message in told[0]
     assert not Path("out").exists()
+    assert not Path("lab/clips").exists()
 
 
 def test_two_people_in_a_recording_are_refused_before_any_work(

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -72,6 +74,22 @@ def test_classes_follow_the_data(command: Command, drawn: Path, small: list[str]
     assert command("mmad-eval", checkpoint, *report) == 2
 
 
+@pytest.mark.parametrize("to", READERS)
+def test_a_clip_in_which_nothing_happens_stays_one(command: Command, drawn: Path, to: str) -> None:
+    assert convert(command, drawn, "to=csv", "videos=link") == 0
+    table = Path("out/annotations.csv")
+    header, *rows = table.read_text().splitlines()
+    quiet = rows[0].split(",")[0]
+    kept = [row for row in rows if not row.startswith(f"{quiet},")]
+    table.write_text("\n".join([header, *kept, quiet + "," * header.count(",")]))
+    arguments = ["task=convert", "data=folder", "data.root=out", f"to={to}", "output=again"]
+    assert command("mmad-data", *arguments, "videos=link") == 0
+    again = MarkedSource(Path("again"), read=READERS[to], fps=None).annotations
+    assert len(again.clips) == 28
+    assert quiet in again.clips
+    assert quiet not in {mark.clip for mark in again.marks}
+
+
 def test_captions_are_written_for_every_clip(command: Command, drawn: Path) -> None:
     assert convert(command, drawn, "to=webvtt") == 0
     clips = [clip.id for split in ("train", "val", "test") for clip in MMA52Source(drawn, fps=None).clips(split)]
@@ -103,6 +121,80 @@ def test_the_data_set_itself_is_not_written_over(command: Command, drawn: Path, 
     assert "is the data set itself" in capsys.readouterr().err
 
 
+@pytest.fixture
+def lab(numbered_video: Callable[..., Path], command: Command) -> Path:
+    """Two clips in a folder, annotated in a table."""
+    root = Path("lab").resolve()
+    root.mkdir()
+    for clip in "ab":
+        shutil.copyfile(numbered_video(), root / f"{clip}.mp4")
+    (root / "annotations.csv").write_text("video,start,end,label,subject\na,0,1,waving,P1\nb,0,1,nodding,P2\n")
+    (root / "splits.csv").write_text("clip,split\na,train\nb,test\n")
+    return root
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+LAB = ("mmad-data", "data=folder", "data.root=lab")
+
+
+@pytest.mark.parametrize("how", [("videos=link",), ("videos=copy",), ("to=elan",)])
+def test_an_output_in_the_data_set_would_ruin_it(
+    command: Command, lab: Path, capsys: pytest.CaptureFixture[str], how: tuple[str, ...]
+) -> None:
+    before = files(lab)
+    assert command(*LAB, "task=convert", "output=lab/inner", *how) == 2
+    assert "output=lab/inner lies in the data set lab" in capsys.readouterr().err
+    assert files(lab) == before
+    assert command(*LAB, "task=convert", "output=lab/inner", "to=json") == 0, "nobody looks for this in folders"
+    assert MarkedSource(lab, read=read_table, fps=None).clips("train")
+
+
+@pytest.mark.parametrize("how", ["link", "copy"])
+def test_videos_lie_in_one_place_whatever_their_split(command: Command, lab: Path, how: str) -> None:
+    """Folders of splits of an earlier call would hold the same clip twice."""
+    old = Path("out/videos/test")
+    old.mkdir(parents=True)
+    for clip in "ab":
+        if how == "link":
+            (old / f"{clip}.mp4").symlink_to(lab / f"{clip}.mp4")
+        else:
+            shutil.copyfile(lab / f"{clip}.mp4", old / f"{clip}.mp4")
+    (old / "unrelated.mp4").write_bytes(b"of no clip")
+    for splits in ("a,train\nb,test", "a,test\nb,train"):
+        (lab / "splits.csv").write_text(f"clip,split\n{splits}\n")
+        assert command(*LAB, "task=convert", "output=out", f"videos={how}") == 0
+        assert files(Path("out/videos")) == ["a.mp4", "b.mp4", "test/unrelated.mp4"]
+    source = MarkedSource(Path("out"), read=read_table, fps=None)
+    assert [(clip.id, clip.frames) for clip in source.clips("test")] == [("a", 60)]
+    assert source.videos["a"].is_symlink() == (how == "link")
+    assert files(lab) == ["a.mp4", "annotations.csv", "b.mp4", "splits.csv"]
+
+
+def test_a_video_that_is_no_copy_is_not_removed(
+    command: Command, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Path("out/videos/take 2/a.mp4")
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"another video")
+    assert command(*LAB, "task=convert", "output=out", "videos=link") == 2
+    assert "clip 'a' would have two videos" in capsys.readouterr().err
+    assert files(Path("out")) == ["videos/take 2/a.mp4"]
+
+
+def test_the_only_copy_of_a_video_is_not_replaced(
+    command: Command, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here the data set's videos lie where the output's videos go."""
+    before = {path.name: path.read_bytes() for path in lab.iterdir()}
+    lab.rename("videos")
+    assert command("mmad-data", "task=convert", "data=folder", "data.root=videos", "output=.", "videos=link") == 2
+    assert "belongs to the data set and lies in videos" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in Path("videos").iterdir()} == before
+
+
 def test_a_split_keeps_people_apart(command: Command, drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shares = ["shares.train=0.6", "shares.val=0.2", "shares.test=0.2"]
     assert command("mmad-data", "task=split", "data=mma52", f"data.root={drawn}", "output=out", *shares) == 0
@@ -123,3 +215,47 @@ def test_a_split_needs_to_know_the_people(command: Command, tmp_path: Path, caps
     (tmp_path / "lab" / "annotations.csv").write_text("video,start,end,label\na,0,1,waving\n")
     assert command("mmad-data", "task=split", "data=folder", "data.root=lab", "output=out") == 2
     assert "the subject of 1 of 1 clips is not known, the first is 'a'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("shares.train=abc", "shares.train=abc: expected a number above 0"),
+        ("shares.train=null", "shares.train=None: expected a number above 0"),
+        ("shares.train=true", "shares.train=True: expected a number above 0"),
+        ("shares=null", "shares=None: expected a share for each split"),
+        ("shares=0.7", "shares=0.7: expected a share for each split"),
+        ("shares.val=0", "drop it with ~shares.val"),
+        ("shares.val=nan", "expected numbers above 0 that add up to 1"),
+        ("seed=abc", "seed=abc: expected a whole number"),
+        ("seed=-1", "seed=-1: expected a whole number"),
+    ],
+)
+def test_shares_that_are_none_are_one_sentence(
+    command: Command, lab: Path, capsys: pytest.CaptureFixture[str], change: str, message: str
+) -> None:
+    assert command(*LAB, "task=split", "output=out", change) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert message in told[0]
+    assert not Path("out/splits.csv").exists()
+
+
+@pytest.mark.filterwarnings("default:.*cannot be learned")
+def test_classes_that_training_lacks_are_told(command: Command, lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of two people shows one class alone, so one class cannot be in training."""
+    shares = ("shares.train=0.8", "~shares.val")
+    assert command(*LAB, "task=split", "output=out", *shares) == 0
+    rows = {row["split"]: row["clip"] for row in csv.DictReader(Path("out/splits.csv").read_text().splitlines())}
+    absent = {"a": "waving", "b": "nodding"}[rows["test"]]
+    told = capsys.readouterr().err
+    assert f"warning: 1 of 2 classes have no instance in train and cannot be learned: {absent!r}; ask for" in told
+
+
+def test_no_class_is_told_where_training_has_all(
+    command: Command, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (lab / "annotations.csv").open("a") as table:
+        table.write("a,1,2,nodding,P1\nb,1,2,waving,P2\n")
+    assert command(*LAB, "task=split", "output=out", "shares.train=0.8", "~shares.val") == 0
+    assert "warning" not in capsys.readouterr().err

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from mmad.dataset.cutting import KEEP, cut_points, parts, seconds_missed, snapped
-from mmad.dataset.division import divide, stems
+from mmad.dataset.division import divide, on_clock, stems
+from mmad.errors import MmadError
 from mmad.formats.marks import Mark
 
 Spans = list[tuple[int, int]]
@@ -151,17 +152,43 @@ def test_a_division_counts_its_instances() -> None:
         Mark("talk", 1, 2, "waving", annotator="A"),
         Mark("talk", 0, 30, "sitting", subject="P1"),
         Mark("talk", 2.0004, 2.5, "nodding"),
-        Mark("talk", 31, 32, "nodding"),
     ]
     found = divide("talk", "talk", edges, marks, shortest=10, longest=10)
     assert found.clips == ["talk_001", "talk_002", "talk_003"]
-    assert (found.whole, found.cut, found.left_out, found.outside) == (2, 1, 0, 1)
+    assert (found.whole, found.cut, found.left_out) == (2, 1, 0)
     assert found.marks[0] == [
         Mark("talk_001", 1, 2, "waving", annotator="A"),
         Mark("talk_001", 0, 10, "sitting", subject="P1"),
         Mark("talk_001", 2, 2.5, "nodding"),
     ]
     assert found.marks[1] == [Mark("talk_002", 0, 10, "sitting", subject="P1")]
+
+
+@pytest.mark.parametrize(("start", "end"), [(12.0, 60.0), (14.999, 16.0), (20.0, 22.0), (14.0, 15.021), (15.0, 15.01)])
+def test_marks_of_a_longer_recording_are_refused(start: float, end: float) -> None:
+    """Cut off at the end of a wrong or shortened video they would look right."""
+    marks = [Mark("talk", 1, 2, "nodding"), Mark("talk", start, end, "waving", where="a.csv, line 3")]
+    with pytest.raises(
+        MmadError, match=r"a\.csv, line 3: 'waving' lasts from .* recording 'talk' ends after 15\.000 s"
+    ) as told:
+        divide("talk", "talk", np.arange(376) / 25, marks, shortest=5, longest=15)
+    assert (told.value.kind, told.value.clip) == ("beyond", "talk")
+
+
+@pytest.mark.parametrize("end", [15.0, 15.0003, 15.019])
+def test_an_end_within_half_a_frame_is_that_of_the_recording(end: float) -> None:
+    found = divide("talk", "talk", np.arange(376) / 25, [Mark("talk", 14, end, "waving")], shortest=5, longest=15)
+    assert [(mark.start, mark.end) for mark in found.marks[-1]] == [
+        (pytest.approx(14 - found.bounds[-2]), found.lengths[-1])
+    ]
+
+
+def test_marks_made_by_frames_lie_where_the_recording_shows_these_frames() -> None:
+    """A video of 25 frames per second with a gap after frame 2, annotated as if it had 50."""
+    edges = np.array([0.0, 0.04, 0.08, 0.52, 0.56])
+    marks = [Mark("a", 1 / 50, 3 / 50, "nod"), Mark("a", 0, 4 / 50, "nod"), Mark("a", 2 / 50, 6 / 50, "nod")]
+    moved = [(mark.start, mark.end) for mark in on_clock(marks, edges, fps=50)]
+    assert moved == [pytest.approx(times) for times in ((0.04, 0.52), (0, 0.56), (0.08, 0.56 + 2 * 0.14))]
 
 
 @given(st.lists(st.text("aA1_- .é/", max_size=6), unique=True, max_size=8))

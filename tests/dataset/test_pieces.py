@@ -207,8 +207,9 @@ def test_a_damaged_frame_is_named(numbered_video: Callable[..., Path], tmp_path:
     middle = content.index(b"mdat") + 8000
     content[middle : middle + 3000] = bytes(255 - byte for byte in content[middle : middle + 3000])
     damaged.write_bytes(content)
-    with pytest.raises(MmadError, match=r"a\.mp4, frame \d+: "):
+    with pytest.raises(MmadError, match=r"a\.mp4, frame \d+: .* exclude\.csv, which mmad-data task=check") as told:
         cut(damaged, [0, 400], tmp_path)
+    assert told.value.kind == "unreadable_video"
     assert list(tmp_path.iterdir()) == [damaged]
 
 

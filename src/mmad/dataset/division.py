@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmad.dataset.cutting import cut_points, parts, seconds_missed, snapped
+from mmad.errors import MmadError
 from mmad.formats.marks import Mark
 
 
@@ -25,7 +26,6 @@ class Division:
         whole: number of instances that lie in one piece.
         cut: number of instances that lie in several.
         left_out: number of parts of cut instances that are too short to stay.
-        outside: number of instances that lie beyond the recording's end.
     """
 
     recording: str
@@ -37,7 +37,6 @@ class Division:
     whole: int
     cut: int
     left_out: int
-    outside: int
 
     @property
     def bounds(self) -> NDArray[np.float64]:
@@ -48,6 +47,23 @@ class Division:
     def lengths(self) -> NDArray[np.float64]:
         """(pieces,) seconds of each piece."""
         return np.diff(self.bounds)
+
+
+def on_clock(marks: Sequence[Mark], edges: NDArray[np.float64], *, fps: float) -> list[Mark]:
+    """Marks that were made by frame numbers, at the times at which the recording shows these frames.
+
+    Args:
+        marks: in seconds, each its frame divided by `fps`.
+        edges: (N + 1,) seconds at which the recording's N frames begin, and the end of the last.
+        fps: frames per second that the annotation counts with, whatever the recording's are.
+    """
+    frames = len(edges) - 1
+
+    def shown(time: float) -> float:
+        frame = time * fps
+        return float(np.interp(frame, np.arange(frames + 1), edges)) + max(frame - frames, 0) * edges[-1] / frames
+
+    return [replace(mark, start=shown(mark.start), end=shown(mark.end)) for mark in marks]
 
 
 def divide(
@@ -61,8 +77,12 @@ def divide(
         edges: (N + 1,) seconds at which its N frames begin, and the end of the last.
         marks: of the recording, in seconds from its first frame.
         shortest, longest: seconds that a piece shall last.
+
+    Raises:
+        MmadError: of kind "beyond": a mark begins at the recording's end, or ends more than half a frame after it.
     """
-    given = np.array([(mark.start, mark.end) for mark in marks], dtype=np.float64).reshape(-1, 2)
+    _check_inside(recording, edges, marks)
+    given = np.array([(mark.start, min(mark.end, edges[-1])) for mark in marks], dtype=np.float64).reshape(-1, 2)
     moved = snapped(edges, given)
     # What lasts less than a millisecond may not vanish by being moved.
     times = np.where(moved[:, :1] < moved[:, 1:], moved, given)
@@ -71,18 +91,33 @@ def divide(
     digits = max(3, len(str(len(cuts) - 1)))
     clips = [f"{stem}_{number:0{digits}}" for number in range(1, len(cuts))]
     of_piece: list[list[Mark]] = [[] for _ in clips]
-    whole = cut = left_out = outside = 0
+    whole = cut = left_out = 0
     for mark, (start, end) in zip(marks, times.tolist(), strict=True):
         shown = parts(start, end, bounds)
-        crossed = int(((bounds > start) & (bounds < min(end, bounds[-1]))).sum())
-        whole += bool(shown) and not crossed
+        crossed = int(((bounds > start) & (bounds < end)).sum())
+        whole += not crossed
         cut += crossed > 0
-        outside += not shown
-        left_out += crossed + 1 - len(shown) if shown else 0
+        left_out += crossed + 1 - len(shown)
         for part in shown:
             of_piece[part.piece].append(replace(mark, clip=clips[part.piece], start=part.start, end=part.end))
     missed = seconds_missed(edges, cuts, shortest=shortest, longest=longest)
-    return Division(recording, edges, cuts, clips, of_piece, missed, whole, cut, left_out, outside)
+    return Division(recording, edges, cuts, clips, of_piece, missed, whole, cut, left_out)
+
+
+def _check_inside(recording: str, edges: NDArray[np.float64], marks: Sequence[Mark]) -> None:
+    """Refuses marks of another video, or of a longer state of this one: cut off, they would look right."""
+    frames, end = len(edges) - 1, float(edges[-1])
+    late = [mark for mark in marks if mark.start >= end or mark.end > end + 0.5 * end / frames]
+    if late:
+        mark = late[0]
+        more = f" ({len(late)} of its {len(marks)} marks reach beyond)" if len(late) > 1 else ""
+        raise MmadError(
+            f"{mark.where or 'a mark'}: {mark.label!r} lasts from {mark.start:.3f} to {mark.end:.3f} s, recording "
+            f"{recording!r} ends after {end:.3f} s, {frames} frames{more}; correct the row or fetch the video again, "
+            f"mmad-data task=check lists all such rows",
+            kind="beyond",
+            clip=recording,
+        )
 
 
 def stems(recordings: Iterable[str]) -> dict[str, str]:

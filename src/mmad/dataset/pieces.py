@@ -24,6 +24,8 @@ from mmad.errors import MmadError
 # second at least makes reading from the middle cheap. At this quality eyes see no loss; slower presets would make files
 # a little smaller.
 _ENCODER = {"preset": "veryfast", "crf": "18", "bf": "0", "g": "30"}
+_LEAVE_OUT = "leave it out by a row in the data's exclude.csv, which mmad-data task=check deep=true writes for all such"
+_MEND = f"re-encode it to H.264 mp4, or {_LEAVE_OUT}"
 _LOST = 1.0
 """Seconds that may be missing at the end before it is worth a word; sound often lasts a little longer."""
 _TURNS: tuple[tuple[tuple[str, str | None], ...], ...] = (
@@ -85,8 +87,8 @@ def frame_stamps(video: Path, *, decode: bool = False) -> Stamps:
         if not decode:
             return frame_stamps(video, decode=True)
         raise MmadError(
-            f"{video}: {'it holds no frame' if not shown else 'the time stamps of its frames do not rise'}; re-encode "
-            f"it to H.264 mp4"
+            f"{video}: {'it holds no frame' if not shown else 'the time stamps of its frames do not rise'}; {_MEND}",
+            kind="unreadable_video" if shown else "empty_video",
         )
     usual = np.median(np.diff(ticks)) if len(ticks) > 1 else 1 / (unit * (rate or 30))
     last = known[-1][1] or max(round(usual), 1)
@@ -165,13 +167,12 @@ def _opened(video: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         with av.open(str(video)) as container:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream):
-                raise MmadError(f"{video} holds no video; remove it or its rows from the annotations")
+                raise MmadError(f"{video} holds no video; put the right file there, or {_LEAVE_OUT}", kind="no_picture")
             stream.thread_type = "AUTO"
             yield container, stream
     except av.FFmpegError as error:
         raise MmadError(
-            f"{video}: this video cannot be read ({error.strerror}); it is damaged or no video: re-encode it to H.264 "
-            f"mp4, or remove its rows from the annotations",
+            f"{video}: this video cannot be read ({error.strerror}), it is damaged or no video; {_MEND}",
             kind="unreadable_video",
         ) from error
 
@@ -195,19 +196,19 @@ def _frames(
             frame = next(decoded, None)
         except av.FFmpegError as error:
             raise MmadError(
-                f"{video}, frame {number}: decoding breaks off ({error.strerror}); re-encode it to H.264 mp4, or "
-                f"remove its rows from the annotations",
+                f"{video}, frame {number}: decoding breaks off ({error.strerror}); {_MEND}",
                 kind="unreadable_video",
             ) from error
         if frame is None or frame.pts != stamps.ticks[number]:
             raise FramesDiffer(
-                f"{video}, frame {number}: it is not shown at the time that the file announces; re-encode it to H.264 "
-                f"mp4"
+                f"{video}, frame {number}: it is not shown at the time that the file announces; {_MEND}",
+                kind="unreadable_video",
             )
         if size not in (None, (frame.width, frame.height)):
             raise MmadError(
                 f"{video}, frame {number}: the size changes to {frame.width} x {frame.height}, expected one size; "
-                f"re-encode it"
+                f"{_MEND}",
+                kind="unreadable_video",
             )
         size = frame.width, frame.height
         yield frame

@@ -185,7 +185,7 @@ def split_by_subject(
         for label in labels_of.get(clip, ()):
             counts[place[subject], 1 + column[label]] += 1
     splits = list(shares)
-    training = splits.index("train" if "train" in shares else max(splits, key=lambda name: shares[name]))
+    training = splits.index(training_split(shares))
     wanted = np.array([shares[name] for name in splits])
     random = np.random.default_rng(seed)
     least, chosen = math.inf, np.empty(len(people), dtype=np.int64)
@@ -194,6 +194,15 @@ def split_by_subject(
         if cost < least - 1e-9:
             least, chosen[order] = cost, attempt
     return {clip: splits[chosen[place[subject]]] for clip, subject in subjects.items()}
+
+
+def training_split(shares: Mapping[str, float]) -> str:
+    """The split that shall have every class.
+
+    >>> training_split({"fold 1": 0.2, "rest": 0.8})
+    'rest'
+    """
+    return "train" if "train" in shares else max(shares, key=lambda name: shares[name])
 
 
 def _check_shares(shares: Mapping[str, float]) -> None:

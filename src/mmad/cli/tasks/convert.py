@@ -1,5 +1,6 @@
 """Writes a data set's annotations in another format."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
+from tqdm.auto import tqdm
 
+from mmad.cli.tasks.apart import check_apart
 from mmad.cli.tasks.source import source_of
 from mmad.cli.train import shown
 from mmad.errors import MmadError
@@ -17,6 +20,7 @@ from mmad.formats.elan import write_elan
 from mmad.formats.json_marks import write_json_marks
 from mmad.formats.labels import write_taxonomy
 from mmad.formats.splits import write_splits
+from mmad.formats.videos import SUFFIXES
 from mmad.formats.webvtt import write_webvtt
 
 if TYPE_CHECKING:
@@ -33,15 +37,18 @@ def convert(cfg: DictConfig) -> None:
         if cfg[name] not in known:
             raise MmadError(f"{name}={cfg[name]}: choose {', '.join(known)}.")
     root, output = Path(cfg.data.root).expanduser(), Path(cfg.output)
+    check_apart(output, root, nested=cfg.videos == "none" and cfg.to != "elan")
     source = source_of(cfg)
-    if output.resolve() == root.resolve():
-        raise MmadError(f"output={output} is the data set itself; name another folder")
+    # Told before anything is written.
+    stale = _stale(source.videos, output / "videos") if cfg.videos != "none" else []
     annotations = replace(source.annotations, split_of=dict(source.split_of))
     written = _write(output, annotations, source, to=cfg.to)
     write_taxonomy(output / "labels.csv", source.taxonomy)
     write_splits(output / "splits.csv", annotations.split_of, subjects=_of_all(annotations))
     if cfg.videos != "none":
-        _bring(source.videos, annotations.split_of, output / "videos", copy=cfg.videos == "copy")
+        for path in stale:
+            path.unlink()
+        _bring(source.videos, output / "videos", copy=cfg.videos == "copy")
         written.append(output / "videos")
     print(f"\n{len(annotations.marks):,} marks in {len(annotations.clips):,} clips\n")
     for path in [*written, output / "labels.csv", output / "splits.csv"]:
@@ -63,7 +70,13 @@ def _write(output: Path, annotations: "Annotations", source: "Source", *, to: st
         write_json_marks(output / "annotations.json", annotations, taxonomy=taxonomy)
         return [output / "annotations.json"]
     if to == "boris":
-        write_boris_project(output / "annotations.boris", annotations.marks, taxonomy=taxonomy, videos=source.videos)
+        write_boris_project(
+            output / "annotations.boris",
+            annotations.marks,
+            taxonomy=taxonomy,
+            videos=source.videos,
+            clips=annotations.clips,
+        )
         return [output / "annotations.boris"]
     of_clip: dict[str, list] = {clip: [] for clip in annotations.clips}
     for mark in annotations.marks:
@@ -82,13 +95,50 @@ def _of_all(annotations: "Annotations") -> Mapping[str, str] | None:
     return known if set(annotations.clips) <= known.keys() else None
 
 
-def _bring(videos: Mapping[str, Path], split_of: Mapping[str, str], folder: Path, *, copy: bool) -> None:
-    """Puts videos into a folder for each split."""
-    for clip, video in videos.items():
-        target = folder / split_of[clip] / video.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        if copy:
-            shutil.copyfile(video, target)
-        else:
-            target.symlink_to(video.resolve())
+def _stale(videos: Mapping[str, Path], folder: Path) -> list[Path]:
+    """Links and copies of these clips' videos that an earlier call put elsewhere in the folder.
+
+    Raises:
+        MmadError: a video of the data set itself lies in the folder, or another one of the same name.
+    """
+    found = []
+    for video in videos.values():
+        if video.resolve().is_relative_to(folder.resolve()):
+            raise MmadError(
+                f"{video} belongs to the data set and lies in {folder}, where videos go; name another output"
+            )
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in names if name.lower().endswith(SUFFIXES)):
+            clip = path.name[: -len(path.suffix)]
+            if clip not in videos or path == _place(folder, clip, videos[clip]):
+                continue
+            if not path.is_symlink() and path.stat().st_size != videos[clip].stat().st_size:
+                raise MmadError(
+                    f"{path}: clip {clip!r} would have two videos, this one and {videos[clip]}; remove or rename it",
+                    kind="two_videos",
+                    clip=clip,
+                )
+            found.append(path)
+    return found
+
+
+def _place(folder: Path, clip: str, video: Path) -> Path:
+    return folder / f"{clip}{video.suffix}"
+
+
+def _bring(videos: Mapping[str, Path], folder: Path, *, copy: bool) -> None:
+    """Puts the video of each clip into a folder, under the clip's id."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tqdm(videos.items(), desc="bring videos", unit="clip", leave=False) as bar:
+        for clip, video in bar:
+            target = _place(folder, clip, video)
+            partial = target.with_name(f"{target.name}.partial")
+            partial.unlink(missing_ok=True)
+            try:
+                if copy:
+                    shutil.copyfile(video, partial)
+                else:
+                    partial.symlink_to(video.resolve())
+                os.replace(partial, target)
+            finally:
+                partial.unlink(missing_ok=True)

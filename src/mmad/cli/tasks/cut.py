@@ -2,25 +2,27 @@
 
 import csv
 import io
+import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 from tqdm.auto import tqdm
 
+from mmad.cli.tasks.apart import check_apart
 from mmad.cli.tasks.source import source_of
 from mmad.cli.train import shown
 from mmad.data.sources.source import LABELS, SPLIT_TABLE
-from mmad.dataset.division import Division, divide, stems
+from mmad.dataset.division import Division, divide, on_clock, stems
 from mmad.dataset.pieces import FramesDiffer, Stamps, frame_stamps, write_pieces
 from mmad.errors import MmadError
 from mmad.formats.annotated import Annotations, to_write
 from mmad.formats.csv_marks import write_csv_marks
 from mmad.formats.labels import write_taxonomy
 from mmad.formats.marks import Mark
-from mmad.formats.splits import write_splits
+from mmad.formats.splits import read_splits, write_splits
 from mmad.formats.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -31,9 +33,8 @@ def cut(cfg: DictConfig) -> None:
     """Cuts long recordings into clips and writes these as a data set of their own."""
     shortest, longest = _range(cfg.seconds)
     root, output = Path(cfg.data.root).expanduser(), Path(cfg.output)
+    check_apart(output, root, nested=False)
     source = source_of(cfg)
-    if output.resolve() == root.resolve():
-        raise MmadError(f"output={output} is the data set itself; name another folder")
     # Faults of names are told now, not after hours of encoding.
     known = to_write(source.annotations)
     taxonomy, videos, split_of = source.taxonomy, source.videos, _splits(source)
@@ -43,13 +44,14 @@ def cut(cfg: DictConfig) -> None:
     stem_of = stems(known.clips)
 
     def plan(recording: str, stamps: Stamps) -> Division:
-        marks = marks_of[recording]
+        marks, rate = marks_of[recording], source.annotations.fps.get(recording)
+        if rate is not None:
+            marks = on_clock(marks, stamps.edges, fps=rate)
         return divide(recording, stem_of[recording], stamps.edges, marks, shortest=shortest, longest=longest)
 
-    stamps_of = {
-        recording: frame_stamps(videos[recording])
-        for recording in tqdm(known.clips, desc="read time stamps", unit="recording", leave=False)
-    }
+    # Closed before an error is told, which would stand behind the bar otherwise.
+    with tqdm(known.clips, desc="read time stamps", unit="recording", leave=False) as recordings:
+        stamps_of = {recording: frame_stamps(videos[recording]) for recording in recordings}
     divisions = {recording: plan(recording, stamps) for recording, stamps in stamps_of.items()}
     _warn(list(divisions.values()), shortest=shortest, longest=longest)
     if not cfg.empty and not any(any(division.marks) for division in divisions.values()):
@@ -58,11 +60,16 @@ def cut(cfg: DictConfig) -> None:
     form = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of video [{elapsed}<{remaining}]"
     with tqdm(total=total, desc="cut", bar_format=form, leave=False) as bar:
         for recording in known.clips:
+            done = bar.n
             try:
                 there += _write(videos[recording], divisions[recording], stamps_of[recording], cfg, told=bar.update)
             except FramesDiffer:
                 stamps = frame_stamps(videos[recording], decode=True)
+                bar.total -= divisions[recording].bounds[-1]
                 divisions[recording] = plan(recording, stamps)
+                bar.total += divisions[recording].bounds[-1]
+                # All of the recording is told anew, and a bar beyond its total has none.
+                bar.update(done - bar.n)
                 there += _write(videos[recording], divisions[recording], stamps, cfg, told=bar.update)
     kept = [
         (division, piece)
@@ -86,7 +93,8 @@ def cut(cfg: DictConfig) -> None:
     stale = sorted({path.stem for path in (output / "videos").glob("*.mp4")} - set(clips))
     if stale:
         print(f"\n{len(stale)} videos there are of an earlier cut and belong to no clip, the first is {stale[0]}.mp4")
-    print(f"\nNext: {_next(output, splits=bool(splits), subjects=whose is not None)}")
+    dealt = bool(splits) or _still_of(output / SPLIT_TABLE, clips)
+    print(f"\nNext: {_next(output, splits=dealt, subjects=whose is not None)}")
 
 
 def _range(seconds: Sequence[float]) -> tuple[float, float]:
@@ -107,6 +115,23 @@ def _splits(source: "Source") -> dict[str, str]:
         if fault.kind != "no_split" or source.annotations.split_of or (source.root / SPLIT_TABLE).is_file():
             raise
         return {}
+
+
+def _still_of(table: Path, clips: Collection[str]) -> bool:
+    """Whether a table of splits that is there is of these clips; one of other clips is put aside, as it would count."""
+    if not table.is_file():
+        return False
+    try:
+        same = read_splits(table).keys() == set(clips)
+    except MmadError:
+        same = False
+    if same:
+        print(f"\n{shown(table)} was there, has a split for each of these clips, and stays")
+        return True
+    aside = table.with_name(f"{table.name}.old")
+    os.replace(table, aside)
+    print(f"\n{shown(table)} was there and is not of these clips; it is {aside.name} now, and counts no more")
+    return False
 
 
 def _warn(divisions: Sequence[Division], *, shortest: float, longest: float) -> None:
@@ -155,8 +180,8 @@ def _tell(divisions: Sequence[Division], kept: Sequence[tuple[Division, int]], *
     lengths = [division.lengths[piece] for division, piece in kept]
     empty = sum(not division.marks[piece] for division, piece in kept)
     passed = sum(len(division.clips) for division in divisions) - len(kept)
-    whole, torn, left_out, outside = (
-        sum(getattr(division, name) for division in divisions) for name in ("whole", "cut", "left_out", "outside")
+    whole, torn, left_out = (
+        sum(getattr(division, name) for division in divisions) for name in ("whole", "cut", "left_out")
     )
     print(
         f"\n{len(divisions):,} recording{'s' * (len(divisions) != 1)}, {_clock(sum(d.bounds[-1] for d in divisions))}"
@@ -168,8 +193,7 @@ def _tell(divisions: Sequence[Division], kept: Sequence[tuple[Division, int]], *
         + (f"; {there:,} videos were there already" if there else "")
     )
     print(
-        f"{whole + torn + outside:,} instances: {whole:,} whole, {torn:,} cut, {outside:,} dropped"
-        + (", since they lie beyond the end of their recording" if outside else "")
+        f"{whole + torn:,} instances: {whole:,} whole, {torn:,} cut"
         + (f"; {left_out:,} parts of cut ones are too short to stay" if left_out else "")
         + "\n"
     )
