@@ -1,5 +1,6 @@
 """Losses against plain arithmetic."""
 
+import itertools
 import math
 
 import pytest
@@ -45,7 +46,7 @@ def test_focal_loss_sums_what_the_mask_lets_through():
     assert found == pytest.approx(plain_focal(0.5, 1) + plain_focal(-1, 0))
 
 
-def test_class_weights_scale_positives_and_negatives_of_a_class():
+def test_class_weights_scale_the_positives_of_a_class_alone():
     """Value and gradient, against plain loops in float64."""
     generator = torch.Generator().manual_seed(0)
     logits = (4 * torch.rand(2, 5, 3, generator=generator) - 2).requires_grad_()
@@ -58,10 +59,44 @@ def test_class_weights_scale_positives_and_negatives_of_a_class():
     for b, p in mask.nonzero().tolist():
         for k in range(3):
             x, y = logits[b, p, k].item(), targets[b, p, k].item()
-            total += weights[k] * plain_focal(x, y)
-            expected[b, p, k] = weights[k] * (plain_focal(x + h, y) - plain_focal(x - h, y)) / (2 * h)
+            weight = weights[k] if y == 1 else 1.0
+            total += weight * plain_focal(x, y)
+            expected[b, p, k] = weight * (plain_focal(x + h, y) - plain_focal(x - h, y)) / (2 * h)
     torch.testing.assert_close(logits.grad, expected, rtol=1e-3, atol=1e-5)
     assert focal_loss(logits, targets, mask, weight_K=torch.tensor(weights)).item() == pytest.approx(total, rel=1e-5)
+
+
+def best_scores(targets_P, weight_K=None):
+    """The scores of the classes that minimise the loss if all points get the same."""
+    logits_K = torch.zeros(targets_P.shape[1], dtype=torch.float32, requires_grad=True)
+    optimizer = torch.optim.LBFGS([logits_K], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        mask = torch.ones(1, len(targets_P), dtype=torch.bool)
+        loss = focal_loss(logits_K.expand(1, *targets_P.shape), targets_P[None], mask, weight_K=weight_K)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return logits_K.detach().sigmoid().tolist()
+
+
+def test_balance_raises_the_best_score_of_a_rare_class_and_lowers_that_of_a_frequent_one():
+    """400 points, of which 80 are of the one class and 4 of the other."""
+    targets = torch.zeros(400, 2)
+    targets[:80, 0] = 1
+    targets[80:84, 1] = 1
+    frequent, rare = best_scores(targets)
+    weights = class_balanced_weights(torch.tensor([80, 4]), beta=0.999)
+    less, more = best_scores(targets, weights)
+    assert more > 1.5 * rare
+    assert less < frequent
+    # At the optimum, weighted gradients of positives and negatives are equal: check one, in plain float64.
+    h, (weight, share) = 1e-5, (weights[1].item(), 4 / 400)
+    x = math.log(more / (1 - more))
+    up, down = ((plain_focal(x + h, y) - plain_focal(x - h, y)) / (2 * h) for y in (1, 0))
+    assert -weight * share * up == pytest.approx((1 - share) * down, rel=1e-2)
 
 
 def test_weights_of_one_are_no_weights():
@@ -73,15 +108,27 @@ def test_weights_of_one_are_no_weights():
 @settings(deadline=None, max_examples=60)
 @given(counts=st.lists(st.integers(0, 3000), min_size=1, max_size=8), beta=st.sampled_from([0.0, 0.5, 0.99, 0.9999]))
 def test_class_balanced_weights_equal_plain_arithmetic(counts, beta):
-    plain = [(1 - beta) / (1 - beta ** max(n, 1)) for n in counts]
-    expected = [w * len(counts) / sum(plain) for w in plain]
+    plain = [(1 - beta) / (1 - beta**n) if n else 0.0 for n in counts]
+    total = sum(n * w for n, w in zip(counts, plain, strict=True))
+    expected = [w * sum(counts) / total if n else 1.0 for n, w in zip(counts, plain, strict=True)]
     assert class_balanced_weights(torch.tensor(counts), beta=beta).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(counts=st.lists(st.integers(0, 3000), min_size=1, max_size=60), beta=st.sampled_from([0.5, 0.99, 0.9999]))
+def test_the_average_instance_weighs_one_however_many_classes_do_not_occur(counts, beta):
+    found = class_balanced_weights(torch.tensor(counts), beta=beta).tolist()
+    of_instances = [w for n, w in zip(counts, found, strict=True) for _ in range(n)]
+    assert not of_instances or math.fsum(of_instances) / len(of_instances) == pytest.approx(1, rel=1e-5)
+    assert all(w == 1 for n, w in zip(counts, found, strict=True) if n == 0)
+    known = sorted((n, w) for n, w in zip(counts, found, strict=True) if n)
+    assert all(more >= less for (_, more), (_, less) in itertools.pairwise(known))
 
 
 def test_class_balanced_weights_near_one_go_by_the_inverse_count():
     """Where 1 - beta^n of floats has lost its digits."""
-    found = class_balanced_weights(torch.tensor([1, 10, 1000, 0]), beta=1 - 1e-13)
-    assert (found / found[0]).tolist() == pytest.approx([1, 0.1, 0.001, 1], rel=1e-6)
+    found = class_balanced_weights(torch.tensor([1, 10, 1000]), beta=1 - 1e-13)
+    assert (found / found[0]).tolist() == pytest.approx([1, 0.1, 0.001], rel=1e-6)
 
 
 def test_smoothing_equals_plain_arithmetic_and_a_share_of_zero_changes_no_bit():

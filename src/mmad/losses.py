@@ -25,7 +25,7 @@ def focal_loss(
         mask_BP: (B, P) bool, True = counts.
         alpha: weight of positives; negatives have 1 - alpha.
         gamma: how much sure answers are discounted.
-        weight_K: (K,) weight of each class, of its positives and negatives alike; None for 1.
+        weight_K: (K,) weight of each class's positives, beside alpha; negatives keep theirs. None for 1.
 
     Returns:
         Scalar float32.
@@ -34,7 +34,7 @@ def focal_loss(
     """
     loss_BPK = sigmoid_focal_loss(logits_BPK.float(), targets_BPK.float(), alpha=alpha, gamma=gamma)
     if weight_K is not None:
-        loss_BPK = loss_BPK * weight_K
+        loss_BPK = loss_BPK * (1 + targets_BPK.float() * (weight_K - 1))
     return (loss_BPK * mask_BP[..., None]).sum()
 
 
@@ -59,28 +59,36 @@ def smoothed(targets_BPK: Tensor, *, share: float) -> Tensor:
 
 
 def class_balanced_weights(counts_K: Tensor, *, beta: float) -> Tensor:
-    """Weights of classes by the effective number of their instances, (1 - beta^n) / (1 - beta).
+    """Weights of the classes' positives by the effective number of their instances, (1 - beta^n) / (1 - beta).
 
-    A class without an instance weighs as much as one with a single instance. At weight 0 nothing would teach its score
-    to stay low, and an untrained score lies above the threshold of decoding: the class would be detected everywhere.
+    The paper weighs a whole sample, in all K sigmoids, by its one class. Here a point weighs in the sigmoids of its own
+    classes only. That raises the scores of rare classes just as well, since their positives gain against negatives. But
+    a point may have several classes, and other classes than its own may go on there too, since it serves its shortest
+    segment: as negatives of a rare class's point they would be pushed down with its large weight, wrongly.
+
+    The paper's weights sum to K over the classes. Where some are much rarer than most, this leaves the frequent ones
+    nearly no weight. Here the average instance has weight 1, so that the loss keeps its size beside the boundaries'.
 
     Args:
         counts_K: (K,) training instances of each class.
         beta: in [0, 1); 0 gives equal weights, and the nearer to 1, the nearer they come to 1 / n.
 
     Returns:
-        (K,) float32, (1 - beta) / (1 - beta^n) scaled so that their mean is 1.
+        (K,) float32, (1 - beta) / (1 - beta^n) scaled so that their mean over all instances is 1; 1 for a class without
+        an instance.
 
     Source: Cui et al., "Class-balanced loss based on effective number of samples" (CVPR 2019), sections 3
-    and 4.
+    and 4, with the two differences above.
 
-    >>> class_balanced_weights(torch.tensor([1, 2]), beta=0.5)
-    tensor([1.2000, 0.8000])
+    >>> class_balanced_weights(torch.tensor([1, 2, 0]), beta=0.5)
+    tensor([1.2857, 0.8571, 1.0000])
     """
-    counts_K = counts_K.double().clamp(min=1)
+    counts_K = counts_K.double()
+    known_K = counts_K > 0
     # 1 - beta^n without the digits that 1 - (almost 1) loses.
-    weight_K = 1 / -torch.expm1(counts_K * torch.tensor(beta, dtype=torch.float64).log())
-    return (weight_K / weight_K.mean()).float()
+    weight_K = 1 / -torch.expm1(counts_K.clamp(min=1) * torch.tensor(beta, dtype=torch.float64).log())
+    scale = counts_K.sum() / (counts_K * weight_K).sum()
+    return torch.where(known_K, weight_K * scale, 1.0).float()
 
 
 def diou_loss(predicted_N2: Tensor, target_N2: Tensor, *, eps: float = 1e-8) -> Tensor:

@@ -145,6 +145,12 @@ def test_without_a_list_of_classes_they_are_those_that_occur_anywhere(command: C
         (("+annotators.anna=anna", "+annotators.far=far"), "no clip was seen by two annotators"),
         (("+annotators.anna=anna", "+annotators.other=other"), "are not the same: only one of them has 'bowing head'"),
         ((*FOLDERS, "tiou=1.0"), "tiou=1: expected 0 to below 1"),
+        ((*FOLDERS, "tiou=abc"), "tiou=abc: expected a number from 0 to below 1"),
+        ((*FOLDERS, "tiou=null"), "tiou=null: expected a number from 0 to below 1"),
+        ((*FOLDERS, "tiou=true"), "tiou=True: expected a number from 0 to below 1"),
+        (("annotators=anna",), "annotators=anna: expected a folder for each, such as +annotators.anna=FOLDER"),
+        (("annotators=[anna,ben]",), "annotators=['anna', 'ben']: expected a folder for each"),
+        (("annotators={anna: anna, ben: null}",), "expected a folder for each"),
         ((*FOLDERS, "output=lab"), "output=lab is the data set itself"),
         ((*FOLDERS, "output=lab/ben"), "output=lab/ben is the data set itself"),
     ],
@@ -164,3 +170,28 @@ def test_mistakes_are_one_sentence(
     assert len([line for line in told if line.startswith("error")]) == 1
     assert message in told[-1]
     assert not Path("out/agreement.json").exists()
+
+
+def test_one_folder_of_all_annotators_files_of_elan_names_the_fix(
+    command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, said in (("anna", ANNA), ("ben", BEN)):
+        write_elan(tmp_path / "lab" / name / "talk.eaf", marks(said[:2]), video=None, taxonomy=TAXONOMY)
+    assert agree(command, data="elan") == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "another .eaf file annotates the clip 'talk' too; " in told
+    assert told.endswith("if each annotator has a folder of their own, name these: +annotators.NAME=FOLDER")
+    assert agree(command, *FOLDERS[:2], data="elan") == 0
+
+
+def test_clips_of_one_annotator_are_taken_over(command: Command, lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = [*marks(BEN), Mark("alone", 1.0, 1.5, BOW)]
+    write_csv_marks(lab / "ben" / "annotations.csv", Annotations(more, ["talk", "walk", "still", "alone", "calm"]))
+    assert agree(command, *FOLDERS) == 0
+    told = capsys.readouterr().out
+    assert "Consensus: 3 instances, from 8 of 9 segments" in told
+    assert "Clips taken over as they are from the single annotator who saw them: 2, with instances: 1." in told
+    assert "note: 2 of 5 clips were seen by one annotator only" in told
+    found = read_table(Path("out/consensus"), TAXONOMY, None)
+    assert sorted(found.clips) == ["alone", "calm", "still", "talk", "walk"]
+    assert Mark("alone", 1.0, 1.5, BOW) in found.marks

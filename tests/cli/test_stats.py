@@ -111,3 +111,11 @@ def test_a_clip_of_unknown_length_is_one_sentence(
     assert len(told) == 1
     assert "have no video in lab, the first is 'a'" in told[0]
     assert not Path("out/statistics.json").exists()
+
+
+def test_the_folder_one_stands_in_has_a_name_too(
+    command: Command, drawn: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(drawn)
+    assert command("mmad-data", "task=stats", "data=mma52", "data.root=.", f"output={tmp_path / 'out'}") == 0
+    assert f"<title>Statistics of {drawn.name}</title>" in (tmp_path / "out" / "statistics.html").read_text()

@@ -28,6 +28,23 @@ def clips_of(*labels: list[int]) -> list[Clip]:
     ]
 
 
+def module(root: Path, threshold: float | None) -> ClipDataModule:
+    return ClipDataModule(
+        str(root),
+        source=partial(MMA52Source, fps=None),
+        make=None,
+        grid=GRID,
+        augment=CoverCrop((32, 32)),
+        resolution=(32, 32),
+        batch_size=3,
+        workers=0,
+        cache=None,
+        evaluate_split="test",
+        seed=0,
+        repeat_threshold=threshold,
+    )
+
+
 def test_counts_are_of_instances() -> None:
     assert class_counts(clips_of([0, 0, 2], [], [2]), classes=4).tolist() == [2, 0, 2, 0]
     assert class_counts(clips_of([]), classes=2).tolist() == [0, 0]
@@ -55,10 +72,12 @@ def test_factors_equal_plain_loops(labels: list[list[int]], threshold: float) ->
     assert repeat_factors(clips_of(*labels), threshold=threshold).tolist() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("threshold", [0.0, -0.1, 1.5, math.nan])
-def test_a_threshold_that_is_no_share_is_refused(threshold: float) -> None:
+@pytest.mark.parametrize("threshold", [0.0, -0.1, 1.5, math.nan, "abc", True])
+def test_a_threshold_that_is_no_share_is_refused_before_anything_is_read(threshold: float) -> None:
     with pytest.raises(MmadError, match=r"repeat_threshold=.*share of the clips in \(0, 1\]"):
         repeat_factors(clips_of([0]), threshold=threshold)
+    with pytest.raises(MmadError, match=r"repeat_threshold=.*share of the clips in \(0, 1\]"):
+        module(Path("nowhere"), threshold)
 
 
 def test_a_repeat_shows_another_piece_and_the_first_one_the_piece_of_old() -> None:
@@ -82,20 +101,7 @@ def test_a_repeat_shows_another_piece_and_the_first_one_the_piece_of_old() -> No
 
 def test_the_data_module_repeats_clips_of_rare_classes(drawn: Path) -> None:
     def sampler(threshold: float | None):
-        data = ClipDataModule(
-            str(drawn),
-            source=partial(MMA52Source, fps=None),
-            make=None,
-            grid=GRID,
-            augment=CoverCrop((32, 32)),
-            resolution=(32, 32),
-            batch_size=3,
-            workers=0,
-            cache=None,
-            evaluate_split="test",
-            seed=0,
-            repeat_threshold=threshold,
-        )
+        data = module(drawn, threshold)
         return data.train_dataloader().batch_sampler, data.clips("train")
 
     plain, clips = sampler(None)

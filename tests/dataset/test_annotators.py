@@ -30,7 +30,11 @@ def test_in_one_data_set_who_marked_something_saw_the_clip() -> None:
     found = seat(each, taxonomy=TAXONOMY, seconds=each["anna"].durations)
     assert found.clips == ("a",)
     assert found.seconds_V.tolist() == [9.0]
-    assert found.notes == ("1 of 2 clips were seen by one annotator only and are left out.",)
+    assert found.notes == (
+        "1 of 2 clips were seen by one annotator only: they are not compared, and the consensus takes them over as "
+        "they are.",
+    )
+    assert (found.alone.clips, found.alone.marks) == (["b"], [Mark("b", 0, 1, NOD)])
 
 
 def test_the_last_mark_ends_a_clip_whose_length_is_not_known() -> None:
@@ -85,3 +89,42 @@ def test_annotators_must_mean_the_same_person() -> None:
     }
     with pytest.raises(MmadError, match="annotations of ben: subject of clip 'a' is '8', elsewhere it is '7'"):
         seat(both, taxonomy=TAXONOMY, seconds={})
+
+
+def test_clips_of_one_annotator_are_kept_apart_with_what_is_known_of_them() -> None:
+    said = {
+        "anna": Annotations([Mark("b", 2, 3, "1"), Mark("a", 0, 1, NOD)], ["a", "b"], {"b": "val"}, {"b": "7"}),
+        "ben": Annotations([Mark("a", 0, 1, NOD)], ["a", "c"], {"c": "train"}),
+    }
+    found = seat(said, taxonomy=TAXONOMY, seconds={})
+    assert found.alone == Annotations(
+        [Mark("b", 2, 3, BOW, subject="7")], ["b", "c"], {"b": "val", "c": "train"}, {"b": "7"}
+    )
+    assert found.clips == ("a",)
+    assert (found.split_of, found.subjects) == ({}, {})
+    with pytest.raises(MmadError, match="twist"):
+        seat(said | {"carl": marked([("d", "twist", 0, 1)])}, taxonomy=TAXONOMY, seconds={})
+
+
+def test_marks_beyond_their_clip_are_noted() -> None:
+    both = {
+        "anna": marked([("a", NOD, 1, 5.2), ("a", BOW, 1, 5.01)]),
+        "ben": marked([("a", NOD, 1, 6), ("b", NOD, 1, 9)]),
+    }
+    both["anna"].clips.append("b")
+    (note, unknown) = seat(both, taxonomy=TAXONOMY, seconds={"a": 5.0}).notes[::-1]
+    assert note.startswith("Segments that end after their clip: 2;"), (
+        "0.01 s is less than half a frame; b may be of any length"
+    )
+    assert unknown.startswith("The length of 1 of 2 clips is not known")
+
+
+def test_names_that_differ_by_case_or_spaces_are_noted() -> None:
+    said = {"anna": marked([("a", "nod", 1, 2), ("a", "head bow", 1, 2)]), "ben": marked([("a", "Nod", 1, 2)])}
+    flat = Taxonomy.from_rows(
+        tuple((str(n), name, "all") for n, name in enumerate(("Nod", "head bow", "nod", "headbow")))
+    )
+    (note,) = seat(said, taxonomy=flat, seconds={"a": 3.0}).notes
+    assert (
+        "differ by case or spaces only and still count as different: 'Nod' and 'nod', 'head bow' and 'headbow'" in note
+    )

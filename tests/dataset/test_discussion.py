@@ -3,6 +3,9 @@
 import csv
 from pathlib import Path
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from mmad.dataset.agreement import agreement, outcomes
 from mmad.dataset.agreement_tables import agreement_tables
 from mmad.dataset.annotators import Panel, seat
@@ -54,6 +57,66 @@ def test_who_did_not_see_a_clip_is_not_missed_in_it() -> None:
 def test_one_long_or_two_short() -> None:
     case = only(panel({"anna": [("a", NOD, 1, 5)], "ben": [("a", NOD, 1, 2.9), ("a", NOD, 3.1, 5)]}))
     assert (case.kind, case.what, case.disputed) == (PARTS, "different numbers of parts", 3)
+
+
+def test_what_one_marked_twice_and_others_once_is_not_unmarked(tmp_path: Path) -> None:
+    """That all agree on the one does not make the other unmarked: each marked something there."""
+    made = panel({"anna": [("a", NOD, 1, 3), ("a", NOD, 1, 3)], "ben": [("a", NOD, 1, 3)]})
+    case = only(made)
+    assert (case.kind, case.what, case.disputed) == (PARTS, "different numbers of parts", 1)
+    write_discussion(tmp_path / "discuss.csv", made, [case])
+    (row,) = csv.DictReader((tmp_path / "discuss.csv").read_text().splitlines())
+    assert (row["anna"], row["ben"]) == ("1.00 to 3.00; 1.00 to 3.00", "1.00 to 3.00")
+    both = [("a", NOD, 2, 5)]
+    case = only(
+        panel({"anna": [("a", NOD, 1, 3), *both], "ben": [("a", NOD, 1, 3), *both], "carl": [("a", NOD, 1, 3)]})
+    )
+    assert (case.kind, case.what) == (PARTS, "anna and ben agree; different numbers of parts")
+    assert len(case.rows) == 5
+
+
+def test_what_all_agree_on_elsewhere_or_of_another_class_is_beside_the_point() -> None:
+    nod, bow = ("a", NOD, 1, 3), ("a", BOW, 1, 3)
+    case = only(panel({"anna": [nod, bow, ("a", NOD, 3, 5)], "ben": [nod, bow]}))
+    assert (case.kind, case.what, len(case.rows)) == (MISSING, "not marked by ben", 1)
+    first, second = told(panel({"anna": [nod, ("a", NOD, 2, 5)], "ben": [nod, ("a", BOW, 2, 5)]}))
+    assert (first.kind, first.what) == (OTHER_CLASS, f"ben marked '{BOW}' there")
+    assert second.what == f"anna marked '{NOD}' there"
+
+
+def test_as_many_parts_of_each_differ_in_boundaries() -> None:
+    parts = {"anna": [("a", NOD, 1, 3), ("a", NOD, 3, 5)], "ben": [("a", NOD, 1, 2), ("a", NOD, 2, 5)]}
+    case = only(panel(parts))
+    assert (case.kind, case.what, case.disputed) == (BOUNDARIES, "boundaries differ", 4)
+
+
+def test_pairs_that_agree_in_turn_have_their_boundaries_to_talk_about() -> None:
+    """Three overlapping nods, each of two annotators, so that nobody is alone with one and nobody missed any."""
+    one, two, three = ("a", NOD, 1, 3), ("a", NOD, 2, 5), ("a", NOD, 4, 8)
+    case = only(panel({"anna": [one, three], "ben": [one, two], "carl": [two, three]}))
+    assert (case.kind, case.disputed) == (BOUNDARIES, 0)
+    assert case.what == "anna and ben agree; ben and carl agree; anna and carl agree"
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(THREE), st.sampled_from((NOD, BOW)), st.integers(0, 8), st.integers(1, 5)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_nobody_who_marked_the_class_there_is_said_not_to_have(rows: list[tuple[str, str, int, int]]) -> None:
+    each = {name: [("a", label, s, s + n) for who, label, s, n in rows if who == name] for name in THREE}
+    made = panel(each, seconds=20.0)
+    for case in told(made):
+        assert case.what
+        named = case.what.partition("not marked by ")[2]
+        for row in case.rows:
+            start, end = made.rows.segment[row]
+            for name in THREE:
+                mine = [(s, e) for _, label, s, e in each[name] if label == TAXONOMY.actions[case.label]]
+                assert name not in named or not any(s < end and start < e for s, e in mine)
 
 
 def test_another_class_for_the_same_time() -> None:
@@ -125,3 +188,20 @@ def test_every_segment_is_settled_or_in_a_case() -> None:
     assert sum(case.disputed for case in found) == round(shares["dispute"] * shares["segments"] / 100) == 4
     rows = [row for case in found for row in case.rows]
     assert len(rows) == len(set(rows)) == 7 - 3
+
+
+def test_the_consensus_takes_over_clips_that_one_annotator_saw() -> None:
+    """As when one clip of five is double coded."""
+    said = {
+        "anna": marked([("b", NOD, 1, 3), ("d", TIPTOE, 2, 4), ("d", TIPTOE, 1, 3)]),
+        "ben": marked([("b", NOD, 1, 3), ("b", BOW, 5, 6), ("a", BOW, 0, 2)], clips=["b", "a", "c"]),
+    }
+    made = seat(said, taxonomy=TAXONOMY, seconds={})
+    agreed = consensus(made, outcomes(made))
+    assert agreed.clips == ["a", "b", "c", "d"]
+    assert agreed.marks == [
+        Mark("a", 0, 2, BOW),
+        Mark("b", 1, 3, NOD),
+        Mark("d", 1, 3, TIPTOE),
+        Mark("d", 2, 4, TIPTOE),
+    ]

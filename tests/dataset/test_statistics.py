@@ -261,7 +261,7 @@ def test_sentences_hold_the_numbers() -> None:
     }
     said = findings(describe(splits, taxonomy=HANDS))
     assert said["size"] == [
-        "2 clips of 2 subjects, 0.3 minutes in all, with 3 instances of 4 classes in 2 body groups.",
+        "2 clips of 2 subjects, 0.3 minutes in all, with 3 instances of 2 of the 4 classes in 2 body groups.",
         "A clip lasts 10.0 s on average and holds 3.0 instances; the fewest are 3, the most 3.",
         "No instance is in test, so what is said of instances leaves it out.",
     ]
@@ -289,6 +289,19 @@ def test_an_instance_beyond_its_clip_takes_no_time_of_it() -> None:
     result = describe({"train": [clip("a", 10, (11, 12, NOD))]}, taxonomy=HANDS)
     assert result["all"]["overlap"]["concurrency"] == [100]
     assert "Nothing happens in 100 % of the time" in findings(result)["overlap"][1]
+
+
+def test_instances_that_end_after_their_clip_are_counted_and_told() -> None:
+    """More than half a frame after it, as in the data check; nobody knows by how much where frames are unknown."""
+    half = [Clip("a", Path("a.mp4"), None, 10.0, 100, (Instance(1, end, NOD),)) for end in (10.04, 10.06)]
+    result = describe({"train": half, "val": [clip("b", 5, (1, 5.01, NOD), (1, 5.02, NOD))]}, taxonomy=HANDS)
+    assert result["beyond"] == 2
+    assert "2 instances end after the clip does; mmad-data task=check says where." in findings(result)["ends"]
+    one = describe({"train": half}, taxonomy=HANDS)
+    assert "1 instance ends after the clip does; mmad-data task=check says where." in findings(one)["ends"]
+    none = describe({"train": half[:1]}, taxonomy=HANDS)
+    assert none["beyond"] == 0
+    assert not any("task=check" in sentence for sentence in findings(none)["ends"])
 
 
 @given(st.floats(0, 100))

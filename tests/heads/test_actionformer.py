@@ -109,24 +109,23 @@ def test_loss_is_that_of_its_parts():
     assert losses["reg"].item() == pytest.approx(2 * reg.item(), rel=1e-4)
 
 
-def test_class_balance_weighs_the_class_loss_alone():
-    """A class's loss is that of its logits, times its weight."""
-    counts, target = torch.tensor([100, 0, 7]), [truth((5.5, 8.5, 1), (0.5, 3.5, 0))]
+def test_class_balance_weighs_the_positives_of_the_class_loss_alone():
+    """The loss is the one of equal weights, and what the positive points of each class have too little of."""
+    counts, target = torch.tensor([100, 0, 7]), [truth((5.5, 8.5, 2), (0.5, 3.5, 0))]
     plain, balanced = dense(reg_bias=1.0).eval(), dense(reg_bias=1.0, class_balance=0.9).eval()
     balanced.balance(counts)
     outputs = predictions(plain)
     found, expected = balanced.loss(outputs, target), plain.loss(outputs, target)
     assert found["reg"].item() == expected["reg"].item()
+    weights = class_balanced_weights(counts, beta=0.9).tolist()
+    assert weights[2] > weights[1] == 1 > weights[0]
     # On level 0, the points 6 to 8 lie in the one segment and 1 to 3 in the other.
-    targets = torch.zeros(1, 28, 3)
-    targets[0, [6, 7, 8], 1] = 1
-    targets[0, [1, 2, 3], 0] = 1
-    weights = class_balanced_weights(counts, beta=0.9)
-    columns = [
-        focal_loss(outputs.logits_BPK[..., [k]], targets[..., [k]], outputs.mask_BP) * weights[k] for k in range(3)
-    ]
-    assert found["cls"].item() == pytest.approx(sum(columns).item() / 6, rel=1e-5)
-    assert weights[1] > weights[2] > weights[0]
+    more = 0.0
+    for points, label in (([6, 7, 8], 2), ([1, 2, 3], 0)):
+        for logit in outputs.logits_BPK[0, points, label].tolist():
+            p = 1 / (1 + math.exp(-logit))
+            more += (weights[label] - 1) * -0.25 * (1 - p) ** 2 * math.log(p)
+    assert found["cls"].item() == pytest.approx(expected["cls"].item() + more / 6, rel=1e-5)
 
 
 def test_class_balance_without_counts_names_the_fix():
@@ -150,7 +149,11 @@ def test_switches_of_imbalance_leave_no_trace_when_off():
 
 
 @pytest.mark.parametrize(
-    "options", [{"label_smoothing": 1.0}, {"label_smoothing": -0.1}, {"class_balance": 1.0}, {"class_balance": -0.5}]
+    "options",
+    [
+        *({"label_smoothing": value} for value in (1.0, -0.1, "abc", None, True)),
+        *({"class_balance": value} for value in (1.0, -0.5, "abc", math.nan, True, False)),
+    ],
 )
 def test_switches_out_of_range_are_refused(options):
     (name,) = options

@@ -6,13 +6,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmad.annotations import as_segments
+from mmad.data.sources.mma52 import USUAL_FPS
 from mmad.errors import MmadError
 from mmad.formats.annotated import Annotations, check_agrees
-from mmad.formats.marks import truths_of
+from mmad.formats.marks import marks_of, truths_of
 from mmad.matching import Flags, Integers, Reals, Rows
 from mmad.taxonomy import Taxonomy
 
 HOW = "give each mark its annotator, or a folder for each annotator (+annotators.NAME=FOLDER)"
+
+BEYOND = 0.5 / USUAL_FPS
+"""Seconds by which a mark may pass its clip's end unremarked: half a frame, as in the data check."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Panel:
         annotator: (N,) who marked each, numbered as in `annotators`.
         subjects: the person shown in each clip, where that is known.
         split_of: the split of each clip, where that is known.
+        alone: the clips that one of them only saw, and what is marked there.
         notes: sentences on what was left out or assumed.
     """
 
@@ -41,6 +46,7 @@ class Panel:
     annotator: Integers
     subjects: Mapping[str, str]
     split_of: Mapping[str, str]
+    alone: Annotations
     notes: tuple[str, ...]
 
 
@@ -98,7 +104,7 @@ def one_taxonomy(told: Mapping[str, Taxonomy]) -> Taxonomy | None:
 
 
 def seat(each: Mapping[str, Annotations], *, taxonomy: Taxonomy, seconds: Mapping[str, float]) -> Panel:
-    """Puts annotators side by side; clips that only one of them saw are left out.
+    """Puts annotators side by side, and clips that only one of them saw apart.
 
     Args:
         each: by annotator, the marks, and as `clips` all that this annotator saw, those without a mark included.
@@ -121,16 +127,18 @@ def seat(each: Mapping[str, Annotations], *, taxonomy: Taxonomy, seconds: Mappin
         )
         raise MmadError(f"no clip was seen by two annotators ({has}); give clips the same names")
     number = {clip: place for place, clip in enumerate(clips)}
-    parts, annotator = [], []
+    parts, annotator, lonely = [], [], []
     subjects: dict[str, str] = {}
     split_of: dict[str, str] = {}
     for place, annotations in enumerate(each.values()):
-        truths = truths_of([m for m in annotations.marks if m.clip in number], taxonomy=taxonomy)
+        everything = truths_of(annotations.marks, taxonomy=taxonomy)
+        truths = [truth for truth in everything if truth.id in number]
+        lonely += marks_of([truth for truth in everything if truth.id not in number], taxonomy=taxonomy)
         rows = Rows.of([as_segments(truth.instances) for truth in truths])
         ids = np.asarray([number[truth.id] for truth in truths], dtype=np.int64)
         parts.append(Rows(ids[rows.clip], rows.label, rows.segment))
         annotator.append(np.full(len(rows), place))
-        people = annotations.subjects | {truth.id: truth.subject for truth in truths if truth.subject is not None}
+        people = annotations.subjects | {truth.id: truth.subject for truth in everything if truth.subject is not None}
         for what, known, mine in (("subject", subjects, people), ("split", split_of, annotations.split_of)):
             for clip, value in mine.items():
                 check_agrees(known, clip, value, what=what, where=f"annotations of {names[place]}")
@@ -145,6 +153,8 @@ def seat(each: Mapping[str, Annotations], *, taxonomy: Taxonomy, seconds: Mappin
     latest_V = np.zeros(len(clips))
     np.maximum.at(latest_V, rows.clip, rows.segment[:, 1])
     known_V = np.asarray([seconds.get(name, 0.0) for name in clips])
+    beyond = (known_V > 0)[rows.clip] & (rows.segment[:, 1] > known_V[rows.clip] + BEYOND)
+    single = sorted({*every, *(mark.clip for mark in lonely)} - {*clips})
     return Panel(
         taxonomy,
         names,
@@ -155,17 +165,47 @@ def seat(each: Mapping[str, Annotations], *, taxonomy: Taxonomy, seconds: Mappin
         who[order],
         {clip: subjects[clip] for clip in clips if clip in subjects},
         {clip: split_of[clip] for clip in clips if clip in split_of},
-        tuple(_notes(len(every), len(clips), int((known_V == 0).sum()))),
+        Annotations(
+            # Whose they are tells of one annotator of many, which no consensus has.
+            [replace(mark, subject=subjects.get(mark.clip), annotator=None) for mark in lonely],
+            single,
+            {clip: split_of[clip] for clip in single if clip in split_of},
+            {clip: subjects[clip] for clip in single if clip in subjects},
+        ),
+        tuple(_notes(len(single), len(clips), unknown=int((known_V == 0).sum()), beyond=int(beyond.sum())))
+        + tuple(_alike(taxonomy)),
     )
 
 
-def _notes(every: int, counted: int, unknown: int) -> list[str]:
+def _notes(single: int, counted: int, *, unknown: int, beyond: int) -> list[str]:
     notes = []
-    if counted < every:
-        notes.append(f"{every - counted} of {every} clips were seen by one annotator only and are left out.")
+    if single:
+        notes.append(
+            f"{single} of {counted + single} clips were seen by one annotator only: they are not compared, and the "
+            f"consensus takes them over as they are."
+        )
     if unknown:
         notes.append(
             f"The length of {unknown} of {counted} clips is not known; their time is taken to end with the last mark, "
             f"which makes alpha lower than it would be with the rest of the clip."
         )
+    if beyond:
+        notes.append(
+            f"Segments that end after their clip: {beyond}; its time is taken to go on until then, and mmad-data "
+            f"task=check lists them."
+        )
     return notes
+
+
+def _alike(taxonomy: Taxonomy) -> list[str]:
+    """A note on names that differ by case or spaces only, if there are any."""
+    spelt: dict[str, list[str]] = {}
+    for name in taxonomy.actions:
+        spelt.setdefault("".join(name.casefold().split()), []).append(name)
+    several = [" and ".join(map(repr, names)) for names in spelt.values() if len(names) > 1]
+    if not several:
+        return []
+    return [
+        f"Some classes differ by case or spaces only and still count as different: {', '.join(several)}; if one is "
+        f"meant, write it alike."
+    ]

@@ -31,7 +31,7 @@ class Case:
     Args:
         clip: number of the clip in the panel.
         label: class index.
-        rows: numbers of the segments in the panel.
+        rows: numbers of the segments in the panel; with a number of parts, those beside them that all agree on too.
         disputed: how many of them are in no group of more than half.
         kind: one of `KINDS`.
         what: the difference in words.
@@ -73,36 +73,39 @@ def cases(panel: Panel, found: Sequence[Outcome]) -> list[Case]:
 
 def _case(panel: Panel, outcome: Outcome, cluster: Sequence[int], open_N: Flags) -> Case:
     block = outcome.block
-    rows = block.row[list(cluster)]
+    positions, rows = list(cluster), block.row[list(cluster)]
     clip, label = int(panel.rows.clip[rows[0]]), int(panel.rows.label[rows[0]])
     present = {int(who): int((block.annotator[cluster] == who).sum()) for who in block.annotator[cluster]}
     absent = [int(who) for who in np.flatnonzero(panel.seen_VA[clip]) if who not in present]
     words, kinds, names = [], [], []
     agreed = [group for group in outcome.majority if group[0] in cluster]
+    at_odds = [position for position in cluster if not any(position in group for group in agreed)]
+    # Everybody has one segment of each such group, so beside one nobody marked nothing: some marked fewer parts.
+    beside = [group for group in outcome.reliable if (block.tiou_NN[np.ix_(group, cluster)] > 0).any()]
     words += [f"{_listed(panel, block.annotator[list(group)].tolist())} agree" for group in agreed]
-    if max(present.values()) > 1:
+    others = {who: _other_class(panel, rows, who, open_N) for who in absent}
+    unmarked = [who for who, other in others.items() if other is None]
+    if len(set(present.values())) > 1 or (unmarked and beside):
         kinds.append(PARTS)
         words.append("different numbers of parts")
-    elif len(cluster) > sum(map(len, agreed)) and len(present) > 1:
+        positions = sorted({*cluster, *(position for group in beside for position in group)})
+    elif len(present) > 1 and (at_odds or not absent):
         kinds.append(BOUNDARIES)
-        apart = set(present) - {int(block.annotator[position]) for group in agreed for position in group}
-        words.append(f"other boundaries by {_listed(panel, list(apart))}" if agreed else "boundaries differ")
-    unmarked = []
-    for who in absent:
-        other = _other_class(panel, rows, who, open_N)
-        if other is None:
-            unmarked.append(who)
-        else:
+        apart = sorted({int(who) for who in block.annotator[at_odds]})
+        if apart:
+            words.append(f"other boundaries by {_listed(panel, apart)}" if agreed else "boundaries differ")
+    for who, other in others.items():
+        if other is not None:
             kinds.append(OTHER_CLASS)
             words.append(f"{panel.annotators[who]} marked {other!r} there")
             names.append((min(other, panel.taxonomy.actions[label]), max(other, panel.taxonomy.actions[label])))
-    if unmarked:
+    if unmarked and not beside:
         kinds.append(MISSING)
         words.append(f"not marked by {_listed(panel, unmarked)}")
     return Case(
         clip,
         label,
-        tuple(map(int, rows)),
+        tuple(map(int, block.row[positions])),
         int(open_N[rows].sum()),
         min(kinds, key=KINDS.index),
         "; ".join(words),
@@ -152,7 +155,7 @@ def write_discussion(path: Path, panel: Panel, found: Sequence[Case]) -> None:
 def consensus(panel: Panel, found: Sequence[Outcome]) -> Annotations:
     """The segments on which more than half agree: the median of their starts and the median of their ends.
 
-    Segments in dispute are left out.
+    Segments in dispute are left out. Clips that one annotator only saw are taken over as they are.
 
     Args:
         panel: the annotators.
@@ -165,5 +168,12 @@ def consensus(panel: Panel, found: Sequence[Outcome]) -> Annotations:
         for group in outcome.groups:
             start, end = np.median(outcome.block.segment[list(group)], axis=0)
             marks.append(Mark(clip, float(start), float(end), label, subject=panel.subjects.get(clip)))
+    alone = panel.alone
+    marks += alone.marks
     marks.sort(key=lambda mark: (mark.clip, mark.start, mark.end, mark.label))
-    return Annotations(marks, list(panel.clips), dict(panel.split_of), dict(panel.subjects))
+    return Annotations(
+        marks,
+        sorted([*panel.clips, *alone.clips]),
+        {**panel.split_of, **alone.split_of},
+        {**panel.subjects, **alone.subjects},
+    )

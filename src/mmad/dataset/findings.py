@@ -40,11 +40,13 @@ def percent(value: float) -> str:
 
 def _size(statistics: Statistics) -> list[str]:
     whole, classes = statistics["all"], statistics["action"]["classes"]
+    occur = sum(row["instances"] > 0 for row in classes)
+    of = f"{occur} of the " if occur < len(classes) and whole["instances"] else ""
     people = "" if whole["subjects"] is None else f" of {_many(whole['subjects'], 'subject')}"
     groups = "" if statistics["flat"] else f" in {len(statistics['body']['classes'])} body groups"
     told = [
         f"{_many(whole['clips'], 'clip')}{people}, {_time(3600 * whole['hours'])} in all, with "
-        f"{_many(whole['instances'], 'instance')} of {_many(len(classes), 'class', 'classes')}{groups}."
+        f"{_many(whole['instances'], 'instance')} of {of}{_many(len(classes), 'class', 'classes')}{groups}."
     ]
     if whole["instances"]:
         told.append(
@@ -143,6 +145,11 @@ def _ends(statistics: Statistics) -> list[str]:
         told.append(
             f"{name}{percent(cut['either'] or 0)} of the instances are cut by an end of their clip, or seem to be: "
             f"{percent(cut['start'] or 0)} start with it, {percent(cut['end'] or 0)} end with it."
+        )
+    if statistics["beyond"]:
+        end = "ends" if statistics["beyond"] == 1 else "end"
+        told.append(
+            f"{_many(statistics['beyond'], 'instance')} {end} after the clip does; mmad-data task=check says where."
         )
     known = [row for row in statistics["action"]["classes"] if row["instances"] >= FEW and row["cut"]["either"]]
     if known:

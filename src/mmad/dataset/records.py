@@ -136,6 +136,7 @@ class Statistics(TypedDict):
         splits: each by its name.
         all: all splits together.
         seconds: how long instances last, over all splits.
+        beyond: instances that end more than half a frame after their clip.
         flat: whether there is only one body group, so that the body level tells no classes apart.
         action, body: both levels.
     """
@@ -143,6 +144,7 @@ class Statistics(TypedDict):
     splits: dict[str, Part]
     all: Part
     seconds: Spread
+    beyond: int
     flat: bool
     action: LevelStatistics
     body: LevelStatistics

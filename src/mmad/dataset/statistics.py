@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmad.annotations import Clip, Truth
+from mmad.data.sources.mma52 import USUAL_FPS
 from mmad.dataset.records import Category, Cut, LevelStatistics, Overlap, Part, Spread, Statistics
 from mmad.diagnosis.false_negatives import EDGE_SECONDS
 from mmad.errors import MmadError
@@ -93,6 +94,7 @@ def describe(splits: Mapping[str, Sequence[Clip | Truth]], *, taxonomy: Taxonomy
         "splits": {name: _part(part, part if len(part.clip_M) else part.of([])) for name, part in parts.items()},
         "all": _part(table, table.of(annotated)),
         "seconds": _spread(table.end_M - table.start_M),
+        "beyond": sum(_beyond(clip) for part in splits.values() for clip in part),
         "flat": taxonomy.flat,
         "action": _level(
             table,
@@ -232,6 +234,13 @@ def _cut(table: _Table, chosen_M: Flags) -> Cut:
     start_M = table.start_M[chosen_M] <= ROUNDING
     end_M = table.end_M[chosen_M] >= (table.length_B - table.frame_B)[clip_M] - ROUNDING
     return {"start": _percent(start_M), "end": _percent(end_M), "either": _percent(start_M | end_M)}
+
+
+def _beyond(clip: Clip | Truth) -> int:
+    """Instances that end more than half a frame after the clip, as in the data check."""
+    assert clip.duration is not None
+    latest = clip.duration + 0.5 / (clip.fps if isinstance(clip, Clip) else USUAL_FPS)
+    return sum(instance.end > latest for instance in clip.instances)
 
 
 def _level(table: _Table, label_M: Integers, *, splits: list[str], rows: list[tuple[str, str, str]]) -> LevelStatistics:

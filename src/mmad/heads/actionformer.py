@@ -163,7 +163,7 @@ class ActionFormer(nn.Module):
         return self.dense(normed, mask_BT)
 
     def balance(self, counts_K: Tensor) -> None:
-        """Sets the weights of the classes in the loss, if `class_balance` asks for them.
+        """Sets the weights of the classes' positives in the loss, if `class_balance` asks for them.
 
         Args:
             counts_K: (K,) training instances of each class.

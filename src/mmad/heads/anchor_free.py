@@ -55,8 +55,8 @@ class AnchorFreeHead(nn.Module):
         center_radius: distance to a segment's centre within which a point is positive, in strides.
         filter_similar: a point carries the class of its shortest segment only.
         label_smoothing: share of the class target that is spread over K + 1 classes, in [0, 1); see `smoothed`.
-        class_balance: beta in [0, 1) of the classes' weights in the focal loss, see `class_balanced_weights`; None for
-            equal ones. Training then needs the counts of the classes, see `balance`.
+        class_balance: beta in [0, 1) of the weights of the classes' positives in the focal loss, see
+            `class_balanced_weights`; None for equal ones. Training then needs the counts of the classes, see `balance`.
         loss_normalizer: number of positives that the losses are divided by, at first.
         momentum: of its running mean, in training.
         reg_weight: weight of the boundary loss.
@@ -92,9 +92,9 @@ class AnchorFreeHead(nn.Module):
         max_proposals: int = 8000,
     ) -> None:
         super().__init__()
-        if not 0 <= label_smoothing < 1:
+        if not _is_part(label_smoothing):
             raise MmadError(f"head.label_smoothing={label_smoothing}: give a share in [0, 1), such as 0.1; 0 for none.")
-        if class_balance is not None and not 0 <= class_balance < 1:
+        if class_balance is not None and not _is_part(class_balance):
             raise MmadError(f"head.class_balance={class_balance}: give a beta in [0, 1), such as 0.999, or null.")
         self.classes, self.levels = classes, levels
         self.center_radius, self.filter_similar = center_radius, filter_similar
@@ -111,7 +111,7 @@ class AnchorFreeHead(nn.Module):
         self.register_buffer("class_weight_K", None, persistent=False)
 
     def balance(self, counts_K: Tensor) -> None:
-        """Sets the weights of the classes in the loss, if `class_balance` asks for them.
+        """Sets the weights of the classes' positives in the loss, if `class_balance` asks for them.
 
         Args:
             counts_K: (K,) training instances of each class.
@@ -208,3 +208,8 @@ class AnchorFreeHead(nn.Module):
             return positives
         # In place, since DDP holds on to the buffer; a copy leaves, since the graph holds on to the divisor.
         return self.loss_normalizer.lerp_(positives, 1 - self.momentum).clone()
+
+
+def _is_part(value: object) -> bool:
+    """Whether it is a number in [0, 1); a configuration can hold anything, and its true is no number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1

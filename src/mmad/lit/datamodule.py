@@ -17,7 +17,7 @@ from mmad.checks.examine import examine
 from mmad.checks.faults import KINDS
 from mmad.data.balance import repeat_factors, repeat_share
 from mmad.data.cache import DiskFrames, FileFrames, Frames, MemoryFrames
-from mmad.data.clips import EvaluationWindows, Item, TrainingClips, Transform, collate, shuffle_labels
+from mmad.data.clips import Batch, EvaluationWindows, Item, TrainingClips, Transform, collate, shuffle_labels
 from mmad.data.grid import Grid
 from mmad.data.sampler import LengthBatches
 from mmad.data.sources.source import EXCLUSIONS, Source
@@ -50,10 +50,12 @@ class ClipDataModule(L.LightningDataModule):
             "shuffled" deals the training labels out anew among all training instances.
         repeat_threshold: training clips with a class that fewer than this share of them hold come more than once in an
             epoch, see `mmad.data.balance.repeat_factors`; None for once each.
+        seconds_per_piece: a training clip that is longer comes once per so many seconds in an epoch on average; None
+            for once each.
 
     Raises:
-        MmadError: `control` or `repeat_threshold` is none of its values, or the root, an annotation file or a video is
-            absent or faulty.
+        MmadError: `control`, `repeat_threshold` or `seconds_per_piece` is none of its values, or the root, an
+            annotation file or a video is absent or faulty.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class ClipDataModule(L.LightningDataModule):
         seed: int,
         control: str | None = None,
         repeat_threshold: float | None = None,
+        seconds_per_piece: float | None = None,
     ) -> None:
         super().__init__()
         self.root, self.make, self.grid, self.augment = Path(root).expanduser(), make, grid, augment
@@ -81,6 +84,10 @@ class ClipDataModule(L.LightningDataModule):
         if control not in (None, "still", "shuffled"):
             raise MmadError(f"data.control={control}: choose null, still or shuffled.")
         self.repeat_threshold = None if repeat_threshold is None else repeat_share(repeat_threshold)
+        if seconds_per_piece is not None and seconds_per_piece <= 0:
+            raise MmadError(f"data.seconds_per_piece={seconds_per_piece:g}: choose null, or a number above 0.")
+        self.seconds_per_piece = seconds_per_piece
+        self.validates = True  # False: a fit needs no val split
         if isinstance(cache, bool):
             # Checkpoints of version 0.1 carry the switch that this once was.
             cache = "memory" if cache else None
@@ -188,10 +195,13 @@ class ClipDataModule(L.LightningDataModule):
         """Reads the splits of a stage."""
         for split in self._splits(stage):
             self._frames_of(split)
-        self.evaluated = self.clips("val" if stage == "fit" else self.evaluate_split)
+        evaluated = self._splits(stage)[1:] if stage == "fit" else (self.evaluate_split,)
+        self.evaluated = [clip for split in evaluated for clip in self.clips(split)]
 
     def _splits(self, stage: str) -> tuple[str, ...]:
-        return ("train", "val") if stage == "fit" else (self.evaluate_split,)
+        if stage != "fit":
+            return (self.evaluate_split,)
+        return ("train", "val") if self.validates else ("train",)
 
     def _frames_of(self, split: str) -> Frames:
         if split not in self._frames:
@@ -228,18 +238,29 @@ class ClipDataModule(L.LightningDataModule):
         lengths = [self.grid.decoded(clip.frames) for clip in clips]
         threshold = self.repeat_threshold
         factors = None if threshold is None else repeat_factors(clips, threshold=threshold)
+        if self.seconds_per_piece is not None:
+            seconds = torch.tensor([clip.duration for clip in clips], dtype=torch.float64)
+            pieces = (seconds / self.seconds_per_piece).clamp(min=1)
+            factors = pieces if factors is None else factors * pieces
         sampler = LengthBatches(lengths, batch_size=self.batch_size, seed=self.seed, factors=factors, **self._rank())
         # Workers of a resumed run ask for keys before Lightning tells the sampler its epoch.
         sampler.set_epoch(self._next_epoch)
         return DataLoader(dataset, batch_sampler=sampler, **self._loading)
 
-    def val_dataloader(self) -> DataLoader[Item]:
+    def val_dataloader(self) -> DataLoader[Item] | list[DataLoader[Item]]:
         """Covering windows of the val clips."""
-        return self._evaluation("val")
+        return self._evaluation("val") if self.validates else []
 
     def test_dataloader(self) -> DataLoader[Item]:
         """Covering windows of the evaluated split's clips."""
         return self._evaluation(self.evaluate_split)
+
+    def sample(self, split: str, count: int) -> Batch:
+        """A batch of so many windows, or all if there are fewer, at equal distances among those that cover a split."""
+        windows = self._evaluation(split).dataset
+        assert isinstance(windows, EvaluationWindows)
+        chosen = torch.linspace(0, len(windows) - 1, min(count, len(windows))).round().long().tolist()
+        return collate([windows[index] for index in chosen], grid=self.grid)
 
     def _evaluation(self, split: str) -> DataLoader[Item]:
         dataset = EvaluationWindows(

@@ -20,6 +20,7 @@ from mmad.dataset.agreement_tables import agreement_tables, levels_of
 from mmad.dataset.annotators import Panel, by_annotator, one_taxonomy, seat
 from mmad.dataset.discussion import KINDS, Case, cases, consensus, write_discussion
 from mmad.errors import MmadError
+from mmad.formats.annotated import Annotations
 from mmad.formats.csv_marks import write_csv_marks
 from mmad.formats.labels import read_taxonomy, write_taxonomy
 from mmad.formats.marks import taxonomy_of
@@ -34,11 +35,11 @@ from mmad.tables import write_tables
 def agreement(cfg: DictConfig) -> None:
     """Says how well annotators agree, lists what they have to talk about, and writes the annotation they agree on."""
     root, output = Path(cfg.data.root).expanduser(), Path(cfg.output)
-    folders = _folders(cfg, root)
+    threshold, folders = _threshold(cfg.tiou), _folders(cfg.annotators, root)
     if output.resolve() in {folder.resolve() for folder in (root, *folders.values())}:
         raise MmadError(f"output={output} is the data set itself; name another folder")
     panel = _panel(cfg, folders, root)
-    found, outcome = measure(panel, threshold=cfg.tiou), outcomes(panel, threshold=cfg.tiou)
+    found, outcome = measure(panel, threshold=threshold), outcomes(panel, threshold=threshold)
     open_cases = cases(panel, outcome)
     agreed = consensus(panel, outcome)
 
@@ -54,9 +55,17 @@ def agreement(cfg: DictConfig) -> None:
     settled = len(panel.rows) - disputed
     print(_summary(found, open_cases))
     background = "; a detector would take the others, in dispute, for background" if disputed else ""
+    alone = len(panel.alone.marks)
     print(
-        f"\nConsensus: {len(agreed.marks):,} instances, from {settled:,} of {len(panel.rows):,} segments{background}.\n"
+        f"\nConsensus: {len(agreed.marks) - alone:,} instances, from {settled:,} of {len(panel.rows):,} segments"
+        f"{background}."
     )
+    if panel.alone.clips:
+        print(
+            f"Clips taken over as they are from the single annotator who saw them: {len(panel.alone.clips):,}, with "
+            f"instances: {alone:,}."
+        )
+    print()
     for name in ("agreement.json", "tables", "figures", "discuss.csv", "consensus"):
         print(f"  {shown(output / name)}")
     train = f"mmad-train data=folder data.root={shown(output / 'consensus')}, once the videos are in that folder"
@@ -68,9 +77,23 @@ def agreement(cfg: DictConfig) -> None:
         print(f"\nNext: {train}")
 
 
-def _folders(cfg: DictConfig, root: Path) -> dict[str, Path]:
+def _threshold(tiou: object) -> float:
+    """The threshold, which the configuration may hold as anything; its range is checked where it counts."""
+    if isinstance(tiou, bool) or not isinstance(tiou, int | float):
+        raise MmadError(f"tiou={'null' if tiou is None else tiou}: expected a number from 0 to below 1, such as 0.9")
+    return tiou
+
+
+def _folders(annotators: object, root: Path) -> dict[str, Path]:
     """The folder of each annotator, empty if one data set holds all."""
-    folders = {str(name): root / Path(str(folder)).expanduser() for name, folder in (cfg.annotators or {}).items()}
+    if annotators is None:
+        return {}
+    if not isinstance(annotators, DictConfig) or any(folder is None for folder in annotators.values()):
+        raise MmadError(
+            f"annotators={annotators}: expected a folder for each, such as +annotators.anna=FOLDER "
+            f"+annotators.ben=FOLDER"
+        )
+    folders = {str(name): root / Path(str(folder)).expanduser() for name, folder in annotators.items()}
     names: dict[Path, str] = {}
     for name, folder in folders.items():
         first = names.setdefault(folder.resolve(), name)
@@ -88,7 +111,8 @@ def _panel(cfg: DictConfig, folders: Mapping[str, Path], root: Path) -> Panel:
         sources = {root: source_of(cfg)}
     splits = read_splits(root / SPLIT_TABLE) if (root / SPLIT_TABLE).is_file() else {}
     known = {
-        folder: replace(source.annotations, split_of={**source.dealt, **splits}) for folder, source in sources.items()
+        folder: replace(_marks(source, together=not folders), split_of={**source.dealt, **splits})
+        for folder, source in sources.items()
     }
     each = {name: known[folder] for name, folder in folders.items()} or by_annotator(known[root], source=str(root))
     found = list(known.values())
@@ -106,6 +130,29 @@ def _panel(cfg: DictConfig, folders: Mapping[str, Path], root: Path) -> Panel:
     if taxonomy is None:
         taxonomy = taxonomy_of(mark for annotations in found for mark in annotations.marks)
     return seat(each, taxonomy=taxonomy, seconds=seconds)
+
+
+def _marks(source: Source, *, together: bool) -> Annotations:
+    """The annotations of a data set.
+
+    Args:
+        source: of one annotator, or of all.
+        together: of all.
+
+    Raises:
+        MmadError: they are faulty; several files for a clip may well be those of several annotators.
+    """
+    try:
+        return source.annotations
+    except MmadError as fault:
+        if not together or fault.kind != "clip_in_splits" or ".eaf" not in str(fault):
+            raise
+        raise MmadError(
+            f"{str(fault).rpartition('; ')[0]}; if each annotator has a folder of their own, name these: "
+            f"+annotators.NAME=FOLDER",
+            kind=fault.kind,
+            clip=fault.clip,
+        ) from None
 
 
 def _lengths(clips: Sequence[str], folders: Iterable[Path]) -> dict[str, float]:

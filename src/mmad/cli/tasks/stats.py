@@ -29,7 +29,7 @@ def stats(cfg: DictConfig) -> None:
     written = write_figures(output / "figures", draw_figures(statistics))
     page = write_dataset_page(
         output / "statistics.html",
-        title=f"Statistics of {Path(cfg.data.root).name}",
+        title=f"Statistics of {Path(cfg.data.root).expanduser().resolve().name}",
         statistics=statistics,
         figures={name: path.read_bytes() for name, paths in written.items() for path in paths if path.suffix == ".svg"},
         about={
