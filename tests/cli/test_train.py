@@ -56,6 +56,16 @@ def test_a_run_leaves_its_results(command: Command, small: list[str], capsys: py
     assert losses[1] < losses[0]
 
 
+def test_clips_that_are_not_there_yet_are_drawn_first(command: Command, small: list[str]) -> None:
+    """What a first run on a fresh machine does."""
+    drawing = [f"data.make.splits.{split}.clips=2" for split in ("train", "val", "test")]
+    same = [argument for argument in small if not argument.startswith("data.")]
+    arguments = [*same, *drawing, "data.root=fresh/demo", "data.batch_size=2", "trainer.max_epochs=1"]
+    assert command("mmad-train", *arguments, f"hydra.run.dir={RUN}") == 0
+    assert len(list(Path("fresh/demo/train").glob("*.mp4"))) == 2
+    assert (RUN / "report.html").exists()
+
+
 def test_a_protocol_without_a_mean_does_not_stop_training(
     command: Command, small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

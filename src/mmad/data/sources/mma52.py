@@ -46,16 +46,12 @@ class MMA52Source:
         fps: raw frames per second where the annotation has none; None asks each video.
         on_fault: told of what cannot be right.
         leave_out: whether clips of `exclude.csv` are left out.
-
-    Raises:
-        MmadError: the root is not a folder.
     """
 
     taxonomy = MMA52
 
     def __init__(self, root: Path, *, fps: float | None, on_fault: OnFault = refuse, leave_out: bool = True) -> None:
-        if not root.is_dir():
-            raise MmadError(f"{root} is not a folder; give the one that holds annotations/ and the videos")
+        # The root is looked at later: clips that the project draws itself may not be there yet.
         self.root, self.fps, self.manifest = root, fps, Manifest.read(root, on_fault=on_fault)
         self.excluded = exclusions(root)
         self.left_out = self.excluded if leave_out else {}
@@ -77,6 +73,8 @@ class MMA52Source:
     @cached_property
     def _annotated(self) -> dict[str, dict[str, AnnotatedClip]]:
         """What the file of each split says of its clips."""
+        if not self.root.is_dir():
+            raise MmadError(f"{self.root} is not a folder; give the one that holds annotations/ and the videos")
         for name in (LABELS, SPLIT_TABLE):
             if (self.root / name).is_file():
                 warnings.warn(f"{self.root / name} is not read: classes and splits are those of MMA-52", stacklevel=2)
