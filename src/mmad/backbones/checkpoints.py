@@ -4,7 +4,7 @@ import hashlib
 import pickle
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from mmad.backbones.layouts import Tensors, block_indices, to_ours
+from mmad.backbones.layouts import Tensors, block_indices, decoder_of, to_ours
 from mmad.errors import MmadError
 
 if TYPE_CHECKING:
@@ -119,6 +119,31 @@ def load_weights(model: "VideoMAE", source: str | Path) -> LoadReport:
         missing=tuple(name for name in target if name not in filled),
         dropped=tuple(sorted(set(tensors) - set(filled))),
         sha256=sha256,
+    )
+
+
+def load_decoder(decoder: nn.Module, encoder: LoadReport) -> LoadReport:
+    """Fill the decoder of a masked autoencoder from the file that filled its encoder, if that is one of pre-training.
+
+    Args:
+        decoder: changed in place; a file whose decoder has other sizes, or none, leaves it as it is.
+        encoder: what was loaded of the file before.
+
+    Returns:
+        What was loaded, missing and dropped of both.
+    """
+    path, tensors, _, _ = _read(encoder.source)
+    _, tensors = to_ours(path, tensors)
+    found, wanted = decoder_of(tensors), decoder.state_dict()
+    own = tuple(f"decoder.{name}" for name in wanted)
+    if {name: t.shape for name, t in found.items()} != {name: t.shape for name, t in wanted.items()}:
+        return replace(encoder, missing=encoder.missing + own)
+    decoder.load_state_dict(found)
+    of_decoder = ("norm.", "layernorm.", "encoder_to_decoder.", "mask_token", "decoder.")
+    return replace(
+        encoder,
+        loaded=encoder.loaded + len(own),
+        dropped=tuple(name for name in encoder.dropped if not name.startswith(of_decoder)),
     )
 
 

@@ -39,6 +39,15 @@ RENAMES: tuple[tuple[str, str], ...] = (
     (r"^blocks\.(\d+)\.adapter\.", r"adapters.\1."),
 )
 
+# From there to the names of our decoder
+DECODER_RENAMES = (
+    (r"^(?:layernorm|norm)\.", "embed_norm."),
+    (r"^encoder_to_decoder\.", "embed."),
+    (r"^mask_token$", "mask_token"),
+    (r"^decoder\.(?:decoder_layers|blocks)\.", "blocks."),
+    (r"^decoder\.(norm|head)\.", r"\1."),
+)
+
 
 def to_ours(path: Path, tensors: Tensors) -> tuple[str, Tensors]:
     """Find the layout of a file and rename its tensors to ours.
@@ -65,6 +74,25 @@ def to_ours(path: Path, tensors: Tensors) -> tuple[str, Tensors]:
         f"{path} is in no known layout of VideoMAE weights (it holds {found}); pass an official, mmaction2, "
         "OpenTAD, Hugging Face or mmad file."
     )
+
+
+def decoder_of(tensors: Tensors) -> Tensors:
+    """The tensors that pre-training adds to the encoder, by the names of `mmad.backbones.masked_autoencoder`.
+
+    Args:
+        tensors: what `to_ours` gives for an official or Hugging Face file of pre-training; of any other, the result is
+            not a whole decoder.
+    """
+    ours: Tensors = {}
+    for name, tensor in tensors.items():
+        for pattern, replacement in DECODER_RENAMES:
+            renamed, hits = re.subn(pattern, replacement, name)
+            if hits:
+                ours[renamed] = tensor
+                break
+    for i in block_indices(ours):
+        _merge_qkv(ours, f"blocks.{i}.attn.")
+    return ours
 
 
 def block_indices(tensors: Tensors) -> set[int]:

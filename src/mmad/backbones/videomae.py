@@ -127,6 +127,7 @@ class VideoMAE(nn.Module):
         self.frames_per_step = frames_per_step
         self.resolution = (height, width)
         self.patch = patch
+        self.mlp_ratio = mlp_ratio
         self.space = (height // patch, width // patch)
         self.position = position
         self.trains = trains
@@ -152,7 +153,7 @@ class VideoMAE(nn.Module):
             )
             for i in range(depth)
         )
-        self.blocks.apply(_init_linear)
+        self.blocks.apply(init_linear)
         self.adapters = nn.ModuleList(adapter(embed_dim) for _ in range(depth) if adapter is not None)
         self.pool = nn.Linear(places * embed_dim, embed_dim) if pooling == "grid" else None
 
@@ -205,18 +206,8 @@ class VideoMAE(nn.Module):
         Raises:
             MmadError: when the video has another size or a length that is not a multiple of 16.
         """
-        _, channels, frames, height, width = video_BCFHW.shape
-        if (channels, height, width) != (3, *self.resolution):
-            raise MmadError(
-                f"The backbone is built for RGB video of {self.resolution[0]}x{self.resolution[1]} pixels "
-                f"(height x width) but got {channels} channels of {height}x{width}; resize the video or set "
-                "backbone.resolution."
-            )
-        if frames == 0 or frames % CHUNK:
-            raise MmadError(
-                f"The backbone reads chunks of {CHUNK} frames but got {frames} frames; pad the window to a "
-                f"multiple of {CHUNK}."
-            )
+        self._check_video(video_BCFHW)
+        frames = video_BCFHW.shape[2]
         grid = (frames // TUBELET, *self.space)
         grad = torch.is_grad_enabled()
         # Nothing before the first trainable part needs to be kept for the backward pass.
@@ -231,6 +222,42 @@ class VideoMAE(nn.Module):
                 else:
                     x_BNC = self._layer(x_BNC, i, grid, valid_BT)
         return x_BNC
+
+    def some_tokens(self, chunks_PCFHW: torch.Tensor, index_PM: torch.Tensor) -> torch.Tensor:
+        """The residual stream after the last block, where only some tokens of each chunk exist.
+
+        Args:
+            chunks_PCFHW: (P, 3, 16, H, W) uint8 or float RGB in 0..255.
+            index_PM: (P, M) places of the tokens in their chunk's (t, h, w) order.
+
+        Returns:
+            (P, M, embed_dim) tokens; adapters, which need all tokens, are left out.
+
+        Raises:
+            MmadError: when the video has another size.
+        """
+        self._check_video(chunks_PCFHW)
+        x_PMC = self._embed(chunks_PCFHW).take_along_dim(index_PM[..., None], dim=1)
+        for block in self.blocks:
+            if self.checkpointing and torch.is_grad_enabled():
+                x_PMC = checkpoint(block, x_PMC, use_reentrant=False)
+            else:
+                x_PMC = block(x_PMC)
+        return x_PMC
+
+    def _check_video(self, video_BCFHW: torch.Tensor) -> None:
+        _, channels, frames, height, width = video_BCFHW.shape
+        if (channels, height, width) != (3, *self.resolution):
+            raise MmadError(
+                f"The backbone is built for RGB video of {self.resolution[0]}x{self.resolution[1]} pixels "
+                f"(height x width) but got {channels} channels of {height}x{width}; resize the video or set "
+                "backbone.resolution."
+            )
+        if frames == 0 or frames % CHUNK:
+            raise MmadError(
+                f"The backbone reads chunks of {CHUNK} frames but got {frames} frames; pad the window to a "
+                f"multiple of {CHUNK}."
+            )
 
     def _embed(self, video_BCFHW: torch.Tensor) -> torch.Tensor:
         x_BNC = self.patch_embed(video_BCFHW)
@@ -293,7 +320,8 @@ def interpolate_table(table_THWC: torch.Tensor, space: tuple[int, int]) -> torch
     return table_TCHW.permute(0, 2, 3, 1).flatten(0, 2)
 
 
-def _init_linear(module: nn.Module) -> None:
+def init_linear(module: nn.Module) -> None:
+    """The published initial weights of a linear map; other modules stay."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

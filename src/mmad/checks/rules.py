@@ -94,8 +94,8 @@ def classes(marks: Sequence[Mark], split_of: Mapping[str, str], taxonomy: Taxono
     for mark in marks:
         if mark.clip in split_of:
             counts[split_of[mark.clip]][taxonomy.index_of[mark.label]] += 1
-    if not counts:
-        return
+    if not counts or not taxonomy.actions:
+        return  # nothing is asked of videos without classes
     for split, found in counts.items():
         if not found:
             yield Fault("no_instances", f"split {split} has no instance; annotate it, or do not train or test on it")

@@ -38,11 +38,12 @@ def main() -> None:
     run(train, config="train")
 
 
-def continued(arguments: list[str]) -> list[str]:
+def continued(arguments: list[str], *, runs: Path = RUNS) -> list[str]:
     """The command line with `ckpt=` worked out: the run's own settings first, its folder, and its last checkpoint.
 
     Args:
         arguments: the command line without the program's name.
+        runs: where the command keeps the folders of its runs.
 
     Raises:
         MmadError: there is nothing to go on with.
@@ -51,9 +52,9 @@ def continued(arguments: list[str]) -> list[str]:
     if not asked or asked[-1] in ("", "null"):
         return arguments
     if asked[-1] == "last":
-        found = sorted(RUNS.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+        found = sorted(runs.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
         if not found:
-            raise MmadError(f"ckpt=last: no run in {RUNS} has a last.ckpt yet; name a run's folder or a checkpoint.")
+            raise MmadError(f"ckpt=last: no run in {runs} has a last.ckpt yet; name a run's folder or a checkpoint.")
         path = found[-1]
     else:
         path = Path(asked[-1])

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from mmad.backbones.checkpoints import frozen_names
 
 SHOWN = ("val/action", "val/body", "val/avg", "val/frame_map")
+LOSSES = ("train/loss", "val/loss")
 
 
 class TrainedEMA(Callback):
@@ -97,10 +98,11 @@ class Progress(Callback):
 
     Args:
         folder: the run's folder.
+        command: name of the one that goes on with it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._start, self._first = folder, 0.0, 0
+    def __init__(self, folder: Path, *, command: str = "mmad-train") -> None:
+        self.folder, self.command, self._start, self._first = folder, command, 0.0, 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock."""
@@ -111,8 +113,7 @@ class Progress(Callback):
         done, total = trainer.current_epoch + 1, trainer.max_epochs or 0
         told = trainer.callback_metrics
         line = f"epoch {done}/{total}"
-        if "train/loss" in told:
-            line += f"  train/loss {told['train/loss']:.3f}"
+        line += "".join(f"  {name} {told[name]:.3f}" for name in LOSSES if name in told)
         line += "".join(f"  {name} {value:.1f}" for name, value in told.items() if name in SHOWN)
         pace = (time.monotonic() - self._start) / (done - self._first)
         if total > done:
@@ -124,7 +125,7 @@ class Progress(Callback):
         """Names the command that goes on."""
         resumable = (self.folder / "checkpoints" / "last.ckpt").exists()
         if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero and resumable:
-            tqdm.write(f"interrupted; mmad-train ckpt={self.folder} goes on after its last finished epoch")
+            tqdm.write(f"interrupted; {self.command} ckpt={self.folder} goes on after its last finished epoch")
 
 
 class SelfContained(Callback):

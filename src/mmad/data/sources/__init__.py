@@ -7,5 +7,15 @@ from mmad.data.sources.folders import read_boris_files, read_eaf, read_json, rea
 from mmad.data.sources.marked import MarkedSource
 from mmad.data.sources.mma52 import MMA52Source
 from mmad.data.sources.source import Source
+from mmad.data.sources.videos import VideosSource
 
-__all__ = ["MMA52Source", "MarkedSource", "Source", "read_boris_files", "read_eaf", "read_json", "read_table"]
+__all__ = [
+    "MMA52Source",
+    "MarkedSource",
+    "Source",
+    "VideosSource",
+    "read_boris_files",
+    "read_eaf",
+    "read_json",
+    "read_table",
+]
