@@ -13,7 +13,9 @@ from commands import Command
 from mmad.data.sources import MarkedSource, MMA52Source, read_boris_files, read_eaf, read_json, read_table
 from mmad.taxonomy import MMA52
 
-READERS = {"csv": read_table, "json": read_json, "elan": read_eaf, "boris": read_boris_files}
+KEEPING = {"csv": read_table, "json": read_json, "elan": read_eaf, "boris": read_boris_files}
+"""Formats that keep clips in which nothing happens."""
+READERS = KEEPING | {"boris_table": read_boris_files}
 
 
 def convert(command: Command, drawn: Path, *more: str) -> int:
@@ -74,7 +76,30 @@ def test_classes_follow_the_data(command: Command, drawn: Path, small: list[str]
     assert command("mmad-eval", checkpoint, *report) == 2
 
 
-@pytest.mark.parametrize("to", READERS)
+def test_what_a_table_of_events_cannot_hold_is_told(
+    command: Command, drawn: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """And clips that nobody has dealt to splits are converted all the same."""
+    assert convert(command, drawn, "to=csv", "videos=link") == 0
+    table = Path("out/annotations.csv")
+    header, first, *rows = (line.split(",") for line in table.read_text().splitlines())
+    place = header.index("split")
+    quiet = [first[0], *[""] * (len(header) - 1)]
+    rows = [row for row in rows if row[0] != first[0]]
+    table.write_text("\n".join(",".join(row[:place] + row[place + 1 :]) for row in (header, quiet, *rows)))
+    Path("out/splits.csv").unlink()
+    for path in Path("out/videos").glob("*"):
+        path.rename(Path("out", path.name))
+    arguments = ["task=convert", "data=folder", "data.root=out", "to=boris_table", "output=again"]
+    capsys.readouterr()
+    assert command("mmad-data", *arguments) == 0
+    told = capsys.readouterr()
+    assert "1 clips without an instance are not in a table of events" in told.err
+    assert "Next: mmad-data task=split data=boris data.root=again" in told.out
+    assert not Path("again/splits.csv").exists()
+
+
+@pytest.mark.parametrize("to", KEEPING)
 def test_a_clip_in_which_nothing_happens_stays_one(command: Command, drawn: Path, to: str) -> None:
     assert convert(command, drawn, "to=csv", "videos=link") == 0
     table = Path("out/annotations.csv")
@@ -84,7 +109,7 @@ def test_a_clip_in_which_nothing_happens_stays_one(command: Command, drawn: Path
     table.write_text("\n".join([header, *kept, quiet + "," * header.count(",")]))
     arguments = ["task=convert", "data=folder", "data.root=out", f"to={to}", "output=again"]
     assert command("mmad-data", *arguments, "videos=link") == 0
-    again = MarkedSource(Path("again"), read=READERS[to], fps=None).annotations
+    again = MarkedSource(Path("again"), read=KEEPING[to], fps=None).annotations
     assert len(again.clips) == 28
     assert quiet in again.clips
     assert quiet not in {mark.clip for mark in again.marks}
@@ -101,7 +126,7 @@ def test_captions_are_written_for_every_clip(command: Command, drawn: Path) -> N
     ("change", "message"),
     [
         ("task=mend", "choose check, stats"),
-        ("to=xml", "choose csv, json, elan, boris, webvtt"),
+        ("to=xml", "choose csv, json, elan, boris, boris_table, webvtt"),
         ("videos=move", "choose none, link, copy"),
         ("data.root=nowhere", "nowhere is not a folder"),
     ],

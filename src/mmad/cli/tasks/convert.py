@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from mmad.cli.tasks.apart import check_apart
 from mmad.cli.tasks.source import source_of
 from mmad.cli.train import shown
 from mmad.errors import MmadError
-from mmad.formats.boris import write_boris_project
+from mmad.formats.boris import write_boris_project, write_boris_table
 from mmad.formats.csv_marks import write_csv_marks
 from mmad.formats.elan import write_elan
 from mmad.formats.json_marks import write_json_marks
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from mmad.data.sources import Source
     from mmad.formats.annotated import Annotations
 
-FORMATS = ("csv", "json", "elan", "boris", "webvtt")
+FORMATS = ("csv", "json", "elan", "boris", "boris_table", "webvtt")
 VIDEOS = ("none", "link", "copy")
 
 
@@ -41,22 +42,27 @@ def convert(cfg: DictConfig) -> None:
     source = source_of(cfg)
     # Told before anything is written.
     stale = _stale(source.videos, output / "videos") if cfg.videos != "none" else []
-    annotations = replace(source.annotations, split_of=dict(source.split_of))
+    # Whoever has not split the clips yet may convert them all the same.
+    annotations = replace(source.annotations, split_of=dict(source.split_of) if source.dealt else {})
     written = _write(output, annotations, source, to=cfg.to)
     write_taxonomy(output / "labels.csv", source.taxonomy)
-    write_splits(output / "splits.csv", annotations.split_of, subjects=_of_all(annotations))
+    written.append(output / "labels.csv")
+    if annotations.split_of:
+        write_splits(output / "splits.csv", annotations.split_of, subjects=_of_all(annotations))
+        written.append(output / "splits.csv")
     if cfg.videos != "none":
         for path in stale:
             path.unlink()
         _bring(source.videos, output / "videos", copy=cfg.videos == "copy")
         written.append(output / "videos")
     print(f"\n{len(annotations.marks):,} marks in {len(annotations.clips):,} clips\n")
-    for path in [*written, output / "labels.csv", output / "splits.csv"]:
+    for path in written:
         print(f"  {shown(path)}")
     if cfg.to != "webvtt":
-        name = "folder" if cfg.to == "csv" else cfg.to
+        name = {"csv": "folder", "boris_table": "boris"}.get(cfg.to, cfg.to)
+        task = "mmad-train" if annotations.split_of else "mmad-data task=split"
         print(
-            f"\nNext: mmad-train data={name} data.root={shown(output)}"
+            f"\nNext: {task} data={name} data.root={shown(output)}"
             + ("" if cfg.videos != "none" else ", once the videos are in that folder")
         )
 
@@ -78,6 +84,16 @@ def _write(output: Path, annotations: "Annotations", source: "Source", *, to: st
             clips=annotations.clips,
         )
         return [output / "annotations.boris"]
+    if to == "boris_table":
+        quiet = set(annotations.clips) - {mark.clip for mark in annotations.marks}
+        if quiet:
+            warnings.warn(
+                f"{len(quiet)} clips without an instance are not in a table of events, such as {min(quiet)}; a project "
+                f"(to=boris) keeps them",
+                stacklevel=2,
+            )
+        write_boris_table(output / "events.csv", annotations.marks, taxonomy=taxonomy)
+        return [output / "events.csv"]
     of_clip: dict[str, list] = {clip: [] for clip in annotations.clips}
     for mark in annotations.marks:
         of_clip[mark.clip].append(mark)
