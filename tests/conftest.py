@@ -42,7 +42,8 @@ def numbered_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
         height: int = 120,
         ticks: list[int] | None = None,
     ) -> Path:
-        path = folder / f"{frames}_{fps}_{width}_{height}_{'vfr' if ticks else 'cfr'}.mp4"
+        times = f"{hash(tuple(ticks)):x}" if ticks else "even"
+        path = folder / f"{frames}_{fps}_{width}_{height}_{times}.mp4"
         if path.exists():
             return path
         return write_numbered(

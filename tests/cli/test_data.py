@@ -76,6 +76,7 @@ def test_classes_follow_the_data(command: Command, drawn: Path, small: list[str]
     assert command("mmad-eval", checkpoint, *report) == 2
 
 
+@pytest.mark.filterwarnings("default:.*not in a table of events")
 def test_what_a_table_of_events_cannot_hold_is_told(
     command: Command, drawn: Path, capsys: pytest.CaptureFixture
 ) -> None:
