@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmad.data.video import nearest_frames, probe, read_frames
+from mmad.data.header import header
+from mmad.data.video import nearest_frames, read_frames
 from mmad.errors import MmadError
 from numbered import shown_numbers
 
 
-def test_probe_tells_what_the_file_holds(numbered_video: Callable[..., Path]) -> None:
-    info = probe(numbered_video(frames=60, fps=30))
+def test_the_header_tells_what_the_file_holds(numbered_video: Callable[..., Path]) -> None:
+    info = header(numbered_video(frames=60, fps=30))
     assert (info.frames, info.height, info.width) == (60, 120, 160)
     assert info.fps == pytest.approx(30, abs=0.01)  # the container counts milliseconds
 
@@ -68,7 +69,7 @@ def test_nearest_frame_of_a_variable_rate_is_the_nearest(gaps: list[float], time
 
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MmadError, match=r"nowhere\.mp4: there is no such video file"):
-        probe(tmp_path / "nowhere.mp4")
+        header(tmp_path / "nowhere.mp4")
 
 
 def test_a_file_cut_short_is_named(numbered_video: Callable[..., Path], tmp_path: Path) -> None:

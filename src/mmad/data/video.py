@@ -3,7 +3,6 @@
 torch is imported only where a tensor is made: processes that merely check files do without it.
 """
 
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -17,16 +16,6 @@ if TYPE_CHECKING:
 
 RESIZE = "FFmpeg's scaler, bilinear, to RGB"
 """How pictures get their size, whichever reader decodes them; a checkpoint names it."""
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a video file says of itself: number of frames, average frames per second, height and width in pixels."""
-
-    frames: int
-    fps: float
-    height: int
-    width: int
 
 
 class Reader(Protocol):
@@ -58,16 +47,6 @@ class Reader(Protocol):
 def reader_of(known: Header) -> Reader:
     """The reader for a file; imported only now, since decord does not exist everywhere."""
     return cast(Reader, import_module(f"mmad.data.{known.reader}_reader"))
-
-
-def probe(path: Path) -> VideoInfo:
-    """The length, rate and size of a video.
-
-    Raises:
-        MmadError: the file is absent or unreadable; see `mmad.data.header.header`.
-    """
-    known = header(path)
-    return VideoInfo(frames=known.frames, fps=known.fps, height=known.height, width=known.width)
 
 
 def nearest_frames(timestamps: np.ndarray, seconds: np.ndarray, fps: float) -> np.ndarray:
