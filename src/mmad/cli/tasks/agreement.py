@@ -9,6 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from tqdm.auto import tqdm
 
+from mmad.cli.tasks.apart import check_apart
 from mmad.cli.tasks.source import source_of
 from mmad.cli.train import shown
 from mmad.data.header import header
@@ -36,8 +37,8 @@ def agreement(cfg: DictConfig) -> None:
     """Says how well annotators agree, lists what they have to talk about, and writes the annotation they agree on."""
     root, output = Path(cfg.data.root).expanduser(), Path(cfg.output)
     threshold, folders = _threshold(cfg.tiou), _folders(cfg.annotators, root)
-    if output.resolve() in {folder.resolve() for folder in (root, *folders.values())}:
-        raise MmadError(f"output={output} is the data set itself; name another folder")
+    for folder in (root, *folders.values()):
+        check_apart(output, folder, nested=True)
     panel = _panel(cfg, folders, root)
     found, outcome = measure(panel, threshold=threshold), outcomes(panel, threshold=threshold)
     open_cases = cases(panel, outcome)
