@@ -70,7 +70,7 @@ def measure(
     predictions, ground_truth, clips = _numbered(predictions, ground_truth, subjects, durations)
     action, body = levels(predictions, ground_truth, taxonomy=taxonomy, protocol=protocol)
     report = report_of(action, body, taxonomy=taxonomy)
-    units = _units(clips, subjects, unit=unit)
+    units = units_of(clips, subjects, unit=unit)
     weights_DU = draw_weights(len(units.names), draws=draws)
     drawn = [weighted_average_precision(level, units.of_clip, weights_DU) for level in (action, body)]
     averages = [100 * mean_of_classes(ap, all_classes=protocol.all_classes).mean(axis=1) for ap in drawn]
@@ -149,7 +149,7 @@ def compare(
         replace(first, clip=numbered.clip[: len(first)]),
         replace(second, clip=numbered.clip[len(first) :]),
     )
-    units = _units(clips, subjects, unit=unit)
+    units = units_of(clips, subjects, unit=unit)
     weights_DU = draw_weights(len(units.names), draws=draws)
     rankings = [levels(side, ground_truth, taxonomy=taxonomy, protocol=protocol) for side in sides]
     reports = [report_of(*ranking, taxonomy=taxonomy) for ranking in rankings]
@@ -210,7 +210,8 @@ def _numbered(predictions: Rows, ground_truth: Rows, *known: ByClip | None) -> t
     )
 
 
-def _units(clips: Integers, subjects: ByClip | None, *, unit: str | None) -> Units:
+def units_of(clips: Integers, subjects: ByClip | None, *, unit: str | None) -> Units:
+    """What the bootstrap draws: subjects where all are known, unless `unit` says clips."""
     if unit not in (None, "subject", "clip"):
         raise MmadError(f"intervals of unit {unit!r}: choose subject or clip.")
     of_clip = None if subjects is None or unit == "clip" else looked_up(clips, subjects)
@@ -253,7 +254,7 @@ def _level(report: Mapping, ranking: Ranking, ap_DKT: Reals, *, names: Sequence[
 
 
 def _subjects(action: Ranking, body: Ranking, clips: Integers, subjects: ByClip | None) -> list[SubjectRow]:
-    units = _units(clips, subjects, unit=None)
+    units = units_of(clips, subjects, unit=None)
     if units.kind != "subject":
         return []
     alone_UU = np.eye(len(units.names))
