@@ -19,6 +19,7 @@ GROUPS = sorted(
 )
 DATA = [
     "data=demo",
+    "data=demo_large",
     "data=mma52 data.root=somewhere",
     "data=demo recipe=paper",
     "data=mma52 data.root=x recipe=demo",
@@ -87,3 +88,16 @@ def test_real_data_bring_the_paper_recipe_and_the_demo_its_own() -> None:
 def test_every_file_says_first_what_it_is(path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if line != "# @package _global_"]
     assert lines[0].startswith("# ")
+
+
+@pytest.mark.parametrize("data", ["demo", "demo_large"])
+def test_no_split_shows_people_that_pretraining_saw(data: str) -> None:
+    def people(command: str, name: str) -> list[range]:
+        splits = composed(command, [f"data={name}"])["data"]["make"]["splits"]
+        return [range(*split["subjects"]["_args_"]) for split in splits.values()]
+
+    seen = {person for split in people("pretrain", "demo_pretrain") for person in split}
+    shown = people("train", data)
+    assert len(seen) > 300
+    assert not seen & {person for split in shown for person in split}
+    assert len({person for split in shown for person in split}) == sum(map(len, shown))
