@@ -30,6 +30,14 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def trimmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn trimmed clips in MA-52's layout: 16 train and 6 val."""
+    root = tmp_path_factory.mktemp("data") / "trimmed"
+    splits = {"train": SplitPlan(16, range(1, 7)), "val": SplitPlan(6, range(7, 9))}
+    return generate_demo(root, splits=splits, seed=3, trimmed=True, processes=1, progress=False)
+
+
+@pytest.fixture(scope="session")
 def numbered_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Writes an H.264 file each of whose frames shows its number as ten black or white bars."""
     folder = tmp_path_factory.mktemp("numbered")

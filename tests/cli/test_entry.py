@@ -25,6 +25,7 @@ from mmad.errors import MmadError
         (["dsta"], r"Cannot read the argument 'dsta'"),
         (["adapter=null"], r"Unknown adapter=null: there are dsta, frozen"),
         (["-m", "adapter=dsta,standard", "adapter.layer.beta=one"], r"Unknown option adapter\.layer\.beta"),
+        (["data=ma52"], r"data=ma52 is not for this command but for another, see mmad-pretrain --help"),
         (["trainer.deterministic=true"], r"A new key needs a plus: \+trainer\.deterministic"),
     ],
 )

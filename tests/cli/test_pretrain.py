@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 
 from commands import Command
+from mmad.lit.framewise import FramewiseModule
 from mmad.lit.mae import MaskedAutoencodingModule
 from mmad.lit.recognition import RecognitionModule
 from test_conf import check_signatures, composed
@@ -63,17 +64,22 @@ def test_masked_autoencoding_leaves_weights_that_training_takes_up(
 
 
 @pytest.mark.parametrize(
-    ("module", "objective"),
-    [(MaskedAutoencodingModule, "mae"), (RecognitionModule, "recognition")],
-    ids=["mae", "recognition"],
+    ("module", "objective", "data"),
+    [
+        (MaskedAutoencodingModule, "mae", "drawn"),
+        (FramewiseModule, "framewise", "drawn"),
+        (RecognitionModule, "recognition", "trimmed"),
+    ],
+    ids=["mae", "framewise", "recognition"],
 )
 def test_a_resumed_run_repeats_an_unbroken_one(
     command: Command,
-    mae: list[str],
+    request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     module: type[L.LightningModule],
     objective: str,
+    data: str,
 ) -> None:
     """Two epochs in one go, and one epoch and then another, end in the same file of weights."""
 
@@ -81,7 +87,11 @@ def test_a_resumed_run_repeats_an_unbroken_one(
         if self.current_epoch == 1:
             raise KeyboardInterrupt
 
-    arguments = [*mae[1:], f"objective={objective}"]
+    root = request.getfixturevalue(data)
+    arguments = [f"objective={objective}", f"data.root={root}", "data.make=null", *FEW]
+    if data == "trimmed":
+        # Paths are dropped at random.
+        arguments += ["data=demo_trimmed", "backbone.drop_path=0.2"]
     assert command("mmad-pretrain", *arguments, "hydra.run.dir=whole") == 0
     with monkeypatch.context() as patch:
         patch.setattr(module, "on_train_epoch_start", interrupt)
@@ -149,7 +159,16 @@ def test_what_does_not_fit_is_one_sentence(
     assert "this is not a checkpoint of mmad-pretrain" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", ["objective=mae", "objective=mae data=videos data.root=x"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "objective=mae",
+        "objective=mae data=videos data.root=x",
+        "data=ma52 data.root=x",
+        "data=ma52 data.root=x objective=mae",
+        "data=demo_trimmed",
+    ],
+)
 def test_configurations_fit_their_targets(arguments: str) -> None:
     check_signatures(composed("pretrain", arguments.split()))
 
@@ -168,3 +187,20 @@ def test_two_processes_share_gradients(mae: list[str], tmp_path: Path) -> None:
     )
     assert len(rows(tmp_path / "past/metrics.csv", "val/loss")) == 2
     assert torch.load(tmp_path / "past/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_pictures_of_people_go_to_wandb_only_when_asked_for(
+    command: Command, mae: list[str], monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    import wandb
+
+    logged: dict[str, object] = {}
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(wandb.Run, "log", lambda self, data, *_, **__: logged.update(data))
+    arguments = [*mae, "logger=wandb", f"log_pictures={asked}", "trainer.max_epochs=1", "hydra.run.dir=past"]
+    assert command("mmad-pretrain", *arguments) == 0
+    pictures = [name for name, value in logged.items() if isinstance(value, wandb.Image)]
+    assert pictures == (["pictures/reconstruction"] if asked else [])
+    assert Path("past/reconstruction.png").exists()
+    assert wandb.run is None

@@ -93,6 +93,26 @@ def test_number_of_processes_changes_nothing(tmp_path):
         assert (one / file).read_bytes() == (two / file).read_bytes()
 
 
+def test_trimmed_clips_lie_as_those_of_ma52(tmp_path):
+    splits = {"train": SplitPlan(clips=2, subjects=range(4, 6)), "val": SplitPlan(clips=1, subjects=range(6, 7))}
+    root = generate_demo(tmp_path / "set", splits=splits, seed=0, trimmed=True, processes=1, progress=False)
+    assert sorted(path.name for path in root.iterdir()) == ["annotations", "demo.json", "videos_train", "videos_val"]
+    for split, planned in splits.items():
+        lines = (root / "annotations" / f"{split}_list_videos.txt").read_text().splitlines()
+        named = [line.split(" ") for line in lines]
+        assert len(named) == planned.clips
+        assert {name for name, _ in named} == {path.name for path in (root / f"videos_{split}").iterdir()}
+        assert all(int(label) in ACTIONS for _, label in named)
+    assert json.loads((root / "demo.json").read_text())["trimmed"] is True
+    with pytest.raises(MmadError, match="another seed, size or version"):
+        generate_demo(root, splits=splits, seed=0, processes=1, progress=False)
+
+
+def test_sets_of_before_there_were_trimmed_clips_are_the_same_still(root):
+    """The record is what decides whether a set is drawn again."""
+    assert list(json.loads((root / "demo.json").read_text())) == ["generator", "seed", "decoys", "splits"]
+
+
 def test_a_complete_set_is_left_alone(root, monkeypatch):
     monkeypatch.setattr(mmad.demo.clips, "draw_to_file", None)  # would fail if called
     before = (root / "demo.json").stat().st_mtime_ns

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmad.demo.actions import ACTIONS
-from mmad.demo.schedule import Performance, plan_split
+from mmad.demo.schedule import Performance, plan_split, plan_trimmed
+from mmad.taxonomy import MMA52
 
 PRODUCT = {"train": (560, range(1, 141)), "val": (48, range(141, 153)), "test": (96, range(153, 177))}
 
@@ -136,3 +137,42 @@ def test_a_decoy_holds_still_between_its_ramps() -> None:
     middle = (decoy.start + decoy.end) / 2
     beats = [decoy.beat(middle + shift, last=100.0) for shift in (-0.1, 0.0, 0.1)]
     assert len({(beat.weight, beat.time) for beat in beats if beat is not None}) == 1
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1), clips=st.integers(1, 30))
+def test_trimmed_clips_show_one_action_from_before_it_begins_until_after_it_ends(seed, clips):
+    plans = plan_trimmed("train", clips=clips, subjects=range(500, 505), seed=seed)
+    assert len({plan.video_id for plan in plans}) == clips
+    for plan in plans:
+        assert (plan.frames + 0.5) / plan.fps >= 1.0
+        assert (plan.frames - 0.5) / plan.fps <= 4.0
+        (only,) = plan.performances
+        assert plan.decoys == ()
+        assert not (plan.standing and only.action.needs_chair)
+        before, after = only.start * plan.fps, plan.frames - 1 - only.end * plan.fps
+        for margin in (before, after):
+            assert margin == pytest.approx(round(margin), abs=1e-6)
+            assert 1 <= round(margin) <= 3
+        # It rises and falls inside the clip, so that motion tells it, not posture alone.
+        last = (plan.frames - 1) / plan.fps
+        assert only.beat(only.start, last=last).weight == only.beat(only.end, last=last).weight == 0
+
+
+def test_classes_of_trimmed_clips_have_a_long_tail_and_people_do_not_tell_them():
+    plans = plan_trimmed("train", clips=1200, subjects=range(500, 900), seed=3000)
+    counts = Counter(plan.performances[0].label for plan in plans)
+    assert counts.keys() == ACTIONS.keys()
+    assert counts.most_common(1)[0][0] == 8
+    assert min(counts.values()) >= 15
+    assert counts[8] > 3 * min(counts.values())
+    assert len({plan.subject for plan in plans}) > 300
+    assert len({plan.subject for plan in plans if plan.performances[0].label == 8}) > 80
+
+
+def test_trimmed_clips_are_named_after_person_and_body_group():
+    plans = plan_trimmed("val", clips=30, subjects=range(900, 916), seed=0)
+    for plan in plans:
+        subject, group, number = plan.video_id.split("_")
+        assert (len(subject), int(subject), int(number)) == (4, plan.subject, plan.index)
+        assert int(group) == MMA52.body_of[plan.performances[0].label]

@@ -31,6 +31,14 @@ from mmad.errors import MmadError
 
 Task = Callable[[DictConfig], None]
 
+_OTHERS = {
+    "train": "mmad-pretrain --help",
+    "eval": "mmad-train --help",
+    "pretrain": "mmad-train --help",
+    "dataset": "mmad-train --help",
+}
+"""Where the choices are told that a command, by its configuration, does not take."""
+
 
 def conf_dir() -> Path:
     """The folder of configuration files: inside the installed package, else beside the sources."""
@@ -165,7 +173,10 @@ def _compose(config: str, overrides: Sequence[str]) -> DictConfig:
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        raise MmadError(" ".join(str(cause).split())) from error
+        told = " ".join(str(cause).split())
+        if "No match in the defaults list" in told:
+            told = f"{' '.join(overrides)} is not for this command but for another, see {_OTHERS[config]} ({told})"
+        raise MmadError(told) from error
 
 
 def _parse(argument: str) -> Override:

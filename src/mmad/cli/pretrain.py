@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mmad.lit.datamodule import ClipDataModule
     from mmad.lit.mae import MaskedAutoencodingModule
+    from mmad.lit.recognition import RecognitionModule
 
 RUNS = Path("runs/pretrain")
 SHOWN = 4
@@ -42,19 +43,26 @@ def pretrain(cfg: DictConfig) -> None:
     from lightning.pytorch.callbacks import ModelCheckpoint
 
     from mmad.backbones.checkpoints import save_weights
+    from mmad.cli.tracking import log_pictures
     from mmad.lit.callbacks import Progress
     from mmad.lit.loggers import finish, keep_earlier
     from mmad.lit.mae import MaskedAutoencodingModule
+    from mmad.lit.recognition import RecognitionModule
 
     backbone = instantiate(cfg.backbone, _convert_="all")
+    kind = get_class(cfg.objective._target_)
     needs: dict[str, Any] = {}
-    if issubclass(get_class(cfg.objective._target_), MaskedAutoencodingModule):
+    if issubclass(kind, MaskedAutoencodingModule):
         warn(_check_videos(data))
     else:
         warn(data.check_training(assigned=False))
-        needs["classes"] = len(data.taxonomy.actions)
-    module = instantiate(
-        cfg.objective,
+        if issubclass(kind, RecognitionModule):
+            _check_trimmed(cfg, data)
+            needs["taxonomy"] = data.taxonomy
+        else:
+            needs["classes"] = len(data.taxonomy.actions)
+    # As a partial, since Hydra would make a configuration of the taxonomy.
+    module = instantiate(cfg.objective, _partial_=True)(
         backbone,
         optimizer=instantiate(cfg.optimizer),
         scheduler=instantiate(cfg.scheduler),
@@ -83,11 +91,21 @@ def pretrain(cfg: DictConfig) -> None:
     start = time.monotonic()
     try:
         trainer.fit(module, data, ckpt_path=cfg.ckpt)
+        told = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if isinstance(module, RecognitionModule):
+            if module.measured_at != trainer.global_step:
+                trainer.validate(module, data, verbose=False)
+            told |= {f"val/{name}": value for name, value in module.measures.items()}
+        pictures = []
+        if trainer.is_global_zero and isinstance(module, MaskedAutoencodingModule):
+            pictures.append(_show(module, data, folder))
+            # Real people's pictures leave this machine only when asked for.
+            if data.make is not None or cfg.log_pictures:
+                log_pictures(trainer.loggers, pictures)
     finally:
         finish(trainer.loggers)
     if trainer.is_global_zero:
         path = folder / "weights.safetensors"
-        told = {name: float(value) for name, value in trainer.callback_metrics.items()}
         metadata = {
             "objective": cfg.objective._target_,
             "seed": str(cfg.seed),
@@ -95,9 +113,9 @@ def pretrain(cfg: DictConfig) -> None:
             "metrics": json.dumps(told),
         }
         save_weights(backbone, path, metadata)
-        written = [path, folder / "metrics.csv"]
-        if isinstance(module, MaskedAutoencodingModule):
-            written.append(_show(module, data, folder))
+        written = [path, folder / "metrics.csv", *pictures]
+        if isinstance(module, RecognitionModule):
+            written += _conclude(module, data, folder)
         print()
         for each in written:
             print(f"  {shown(each)}")
@@ -115,6 +133,22 @@ def _check_videos(data: "ClipDataModule") -> list[str]:
     return data.check(*(("train", "val") if data.validates else ("train",)), assigned=False)
 
 
+def _check_trimmed(cfg: DictConfig, data: "ClipDataModule") -> None:
+    """Raises MmadError unless each clip of the splits train and val shows one action."""
+    fix = "objective=framewise takes clips with any number of them, data=demo_trimmed and data=ma52 have one each"
+    if data.make is not None:
+        # They may not be drawn yet, and that takes minutes.
+        if not cfg.data.make.get("trimmed"):
+            raise MmadError(f"objective=recognition takes clips of one instance each, these are drawn with more; {fix}")
+        return
+    clips = [*data.clips("train"), *data.clips("val")]
+    if others := [clip for clip in clips if len(clip.instances) != 1]:
+        raise MmadError(
+            f"{data.root}: {len(others)} of {len(clips)} clips have not one instance, {others[0].id!r} has "
+            f"{len(others[0].instances)}, but objective=recognition takes clips of one each; {fix}"
+        )
+
+
 def _check_fits(path: Path, module: "L.LightningModule") -> None:
     """Raises MmadError unless a checkpoint is one of this module."""
     import torch
@@ -127,14 +161,16 @@ def _check_fits(path: Path, module: "L.LightningModule") -> None:
     theirs = {name: tensor.shape for name, tensor in state.items()}
     wrong = sorted(name for name in own.keys() | theirs.keys() if own.get(name) != theirs.get(name))
     if wrong:
+        # Its runs could be asked for by the name that recognition of trimmed clips has now.
+        framewise = "classifier.weight" in theirs.keys() - own.keys()
         raise MmadError(
             f"{path}: this checkpoint is of another model, {len(wrong)} tensors do not fit, like {wrong[0]}; use the "
-            f"objective, backbone and resolution that it was trained with."
+            f"objective{' (framewise)' if framewise else ''}, backbone and resolution that it was trained with."
         )
 
 
 def _show(module: "MaskedAutoencodingModule", data: "ClipDataModule", folder: Path) -> Path:
-    """Draws what the model makes of some clips; people are shown, so that no logger gets the picture."""
+    """Draws what the model makes of some clips."""
     from mmad.plots.reconstruction import plot_reconstructions
 
     split = "val" if data.validates else "train"
@@ -142,3 +178,21 @@ def _show(module: "MaskedAutoencodingModule", data: "ClipDataModule", folder: Pa
     names = [data.clips(split)[window.clip].id for window in batch["windows"]]
     original, hidden, rebuilt = (video.numpy() for video in module.cpu().eval().examples(batch))
     return plot_reconstructions(folder / "reconstruction.png", names, original, hidden, rebuilt)
+
+
+def _conclude(module: "RecognitionModule", data: "ClipDataModule", folder: Path) -> list[Path]:
+    """Prints how well the clips of split val are recognised, and writes it and what each was taken for."""
+    from mmad.formats.ma52 import write_recognition
+    from mmad.formats.whole_file import write_whole
+    from mmad.tables import to_markdown
+    from mmad.tables.recognition import recognition
+
+    clips = data.clips("val")
+    told = {"split": "val", "clips": len(module.found), **module.measures}
+    paths = [folder / "metrics.json", folder / "predictions.csv"]
+    write_whole(paths[0], f"{json.dumps(told, indent=2)}\n".encode())
+    found = {clips[index].path.name: action for index, action in sorted(module.found.items())}
+    write_recognition(paths[1], found, taxonomy=data.taxonomy)
+    print(f"\n{to_markdown(recognition(module.measures))}")
+    print(f"F1_mean {module.measures['f1_mean']:.2f} % (val, {len(module.found):,} clips)")
+    return paths

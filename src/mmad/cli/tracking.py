@@ -1,4 +1,4 @@
-"""What Weights & Biases is told of an evaluation."""
+"""What Weights & Biases is told of an evaluation, and which pictures it gets."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,3 +34,10 @@ def log_report(loggers: Iterable[Logger], evaluation: Evaluation) -> None:
         with TemporaryDirectory() as folder:
             drawn = write_figures(Path(folder), numbers, evaluation.diagnosis, evaluation.comparison, formats=("png",))
             run.log({f"figures/{path.stem}": wandb.Image(str(path)) for path in drawn})
+
+
+def log_pictures(loggers: Iterable[Logger], paths: Iterable[Path]) -> None:
+    """Gives W&B pictures under their names; all other loggers have the run's folder."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.log({f"pictures/{path.stem}": wandb.Image(str(path)) for path in paths})

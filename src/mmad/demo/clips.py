@@ -1,4 +1,4 @@
-"""Generates a data set of drawn people in the layout of the MMA-52 release."""
+"""Generates a data set of drawn people in the layout of the MMA-52 release, or of MA-52's trimmed clips."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmad.demo.schedule import ClipPlan, plan_split
+from mmad.demo.schedule import ClipPlan, plan_split, plan_trimmed
 from mmad.errors import MmadError
 
 GENERATOR = "1"
@@ -41,18 +41,23 @@ def generate_demo(
     splits: dict[str, SplitPlan],
     seed: int,
     decoys: float = 0.0,
+    trimmed: bool = False,
     processes: int | None = None,
     progress: bool = True,
 ) -> Path:
     """Draws a data set, or returns at once where the same one lies already.
 
-    The result depends on `splits`, `seed` and `decoys` only, and appears under `root` when it is complete, not before.
+    The result depends on `splits`, `seed`, `decoys` and `trimmed` only, and appears under `root` when it is complete,
+    not before.
 
     Args:
-        root: folder for `annotations/<split>.csv`, `<split>/<video id>.mp4` and `demo.json`.
+        root: folder for `annotations/<split>.csv`, `<split>/<video id>.mp4` and `demo.json`; trimmed clips are
+            `annotations/<split>_list_videos.txt` and `videos_<split>/<video id>.mp4`.
         splits: size of each split by its name (`train`, `val`, `test`).
         seed: of all randomness.
-        decoys: postures per clip, on average, that look like an action in a still picture but are none.
+        decoys: postures per clip, on average, that look like an action in a still picture but are none; trimmed clips
+            have none of them.
+        trimmed: whether a clip is cut to one action, in the layout of MA-52.
         processes: how many draw at once; by default one per core, at most 8.
         progress: whether to show a bar.
 
@@ -63,7 +68,9 @@ def generate_demo(
         MmadError: if a package is missing, splits share subjects, or `root` holds something else.
     """
     _check(splits)
-    record = {
+    # Sets that were drawn before there were trimmed clips have no such entry.
+    record: dict[str, object] = {"trimmed": True} if trimmed else {}
+    record |= {
         "generator": GENERATOR,
         "seed": seed,
         "decoys": decoys,
@@ -79,21 +86,27 @@ def generate_demo(
         return root
     require_packages()
     plans = {
-        name: plan_split(name, clips=split.clips, subjects=split.subjects, seed=seed, decoys=decoys)
+        name: plan_trimmed(name, clips=split.clips, subjects=split.subjects, seed=seed)
+        if trimmed
+        else plan_split(name, clips=split.clips, subjects=split.subjects, seed=seed, decoys=decoys)
         for name, split in splits.items()
     }
     partial = root.with_name(f".{root.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        for name in splits:
-            (partial / name).mkdir(parents=True)
-        jobs = [(plan, partial / name / f"{plan.video_id}.mp4") for name in splits for plan in plans[name]]
+        folders = {name: partial / (f"videos_{name}" if trimmed else name) for name in splits}
+        for folder in folders.values():
+            folder.mkdir(parents=True)
+        jobs = [(plan, folders[name] / f"{plan.video_id}.mp4") for name in splits for plan in plans[name]]
         with tqdm(total=len(jobs), desc="drawing clips", unit="clip", disable=not progress) as bar:
             for _ in _drawn(jobs, processes or min(os.cpu_count() or 1, 8)):
                 bar.update()
         (partial / "annotations").mkdir()
         for name in splits:
-            write_annotations(partial / "annotations" / f"{name}.csv", plans[name])
+            if trimmed:
+                write_list(partial / "annotations" / f"{name}_list_videos.txt", plans[name])
+            else:
+                write_annotations(partial / "annotations" / f"{name}.csv", plans[name])
         (partial / _RECORD).write_text(json.dumps(record, indent=2) + "\n")
         if root.exists():
             root.rmdir()
@@ -112,6 +125,12 @@ def write_annotations(path: Path, plans: list[ClipPlan]) -> None:
         for number, (plan, performance) in enumerate(rows):
             start, end = round(performance.start * plan.fps), round(performance.end * plan.fps)
             writer.writerow((number, plan.video_id, start, end, performance.label, plan.frames, float(plan.fps)))
+
+
+def write_list(path: Path, plans: list[ClipPlan]) -> None:
+    """Writes the action of each trimmed clip, one clip per line."""
+    lines = [f"{plan.video_id}.mp4 {plan.performances[0].label}\n" for plan in plans]
+    path.write_text("".join(lines), newline="\n")
 
 
 def draw_to_file(plan: ClipPlan, path: Path) -> None:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmad.demo.actions import ACTIONS, Action, Beat
+from mmad.taxonomy import MMA52
 
 SHORTEST = 0.7  # seconds
 _EXPECTED = 3.05  # instances per clip
 _STILL_AT = 0.2  # seconds into a movement at which a decoy holds still
 _TRACK_GAP = 0.25  # seconds between two instances that share a track
 _CLASS_GAP = 0.5  # seconds between two instances of one class
+_TRIMMED = (1.0, 4.0)  # seconds that a trimmed clip lasts
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class ClipPlan:
         standing: on the feet instead of on the chair.
         performances: the instances, ordered by start.
         decoys: postures that look like an instance in a still picture.
+        trimmed: the clip shows one action, and is named after it.
     """
 
     split: str
@@ -98,14 +101,20 @@ class ClipPlan:
     standing: bool
     performances: tuple[Performance, ...]
     decoys: tuple[Performance, ...] = ()
+    trimmed: bool = False
 
     @property
     def video_id(self) -> str:
         """Name as in the MMA-52 release that carries the subject: subject, session, clip, suffix.
 
+        A trimmed clip is named as in MA-52: subject, body group, clip.
+
         >>> ClipPlan("train", 3, 0, 7, 16, 100, False, ()).video_id
         '007_01_0003_A'
         """
+        if self.trimmed:
+            group = MMA52.body_of[self.performances[0].label]
+            return f"{self.subject:04d}_{group:02d}_{self.index:04d}"
         return f"{self.subject:03d}_01_{self.index:04d}_A"
 
 
@@ -129,9 +138,7 @@ def plan_split(split: str, *, clips: int, subjects: range, seed: int, decoys: fl
         decoys: how many postures per clip, on average, are tried that look like an instance in a still picture.
     """
     labels = sorted(ACTIONS)
-    weights = np.sqrt([ACTIONS[label].count for label in labels])
-    expected = _EXPECTED * clips
-    target = np.maximum(expected * weights / weights.sum(), 3.5 + 0.016 * expected)
+    target = _wanted(labels, _EXPECTED * clips)
     chance = target / target.sum()
     seen: Counter[int] = Counter()
     plans = []
@@ -161,6 +168,55 @@ def plan_split(split: str, *, clips: int, subjects: range, seed: int, decoys: fl
             )
         )
     return plans
+
+
+def plan_trimmed(split: str, *, clips: int, subjects: range, seed: int) -> list[ClipPlan]:
+    """Plans the clips of a split that show one action each, from just before it begins to just after it ends.
+
+    The next clip is always of the class that so far has least of what it should have, as in `plan_split`.
+
+    Args:
+        split: name of the split.
+        clips: how many.
+        subjects: numbers of the people, in random order.
+        seed: of the data set.
+    """
+    labels = sorted(ACTIONS)
+    aims = _wanted(labels, clips)
+    seen: Counter[int] = Counter()
+    plans = []
+    for index in range(clips):
+        rng = stream(seed, split, index, "trimmed")
+        label = labels[int(np.argmin([(seen[label] + 1) / aim for label, aim in zip(labels, aims, strict=True)]))]
+        seen[label] += 1
+        fps = 15 if index % 5 == 4 else 16
+        # The margins are short of the action: it is what a clip is cut to.
+        before, after = (int(frames) for frames in rng.integers(1, 4, size=2))
+        shortest, longest = (round(seconds * fps) for seconds in _TRIMMED)
+        length = round(float(rng.lognormal(np.log(ACTIONS[label].seconds), ACTIONS[label].spread)) * fps)
+        frames = min(max(length + before + after, shortest), longest)
+        performance = _styled(rng, label, start=before / fps, end=(frames - 1 - after) / fps)
+        plans.append(
+            ClipPlan(
+                split=split,
+                index=index,
+                seed=seed,
+                # In turn, one person would always perform the same few actions.
+                subject=int(rng.choice(subjects)),
+                fps=fps,
+                frames=frames,
+                standing=bool(not performance.action.needs_chair and rng.uniform() < 0.35),
+                performances=(performance,),
+                trimmed=True,
+            )
+        )
+    return plans
+
+
+def _wanted(labels: list[int], instances: float) -> np.ndarray:
+    """How many instances each class should have, of so many in all."""
+    weights = np.sqrt([ACTIONS[label].count for label in labels])
+    return np.maximum(instances * weights / weights.sum(), 3.5 + 0.016 * instances)
 
 
 def _perform(
@@ -215,10 +271,14 @@ def _draw(rng: np.random.Generator, label: int, earlier: list[Performance], fps:
     # Rounded to frames here: this module stays free of torch, which workers would take seconds to import.
     start_frame = round(start * fps)
     end_frame = min(start_frame + round(length * fps), frames - 1)
+    return _styled(rng, label, start=start_frame / fps, end=end_frame / fps)
+
+
+def _styled(rng: np.random.Generator, label: int, *, start: float, end: float) -> Performance:
     return Performance(
         label=label,
-        start=start_frame / fps,
-        end=end_frame / fps,
+        start=start,
+        end=end,
         size=float(rng.uniform(0.88, 1.1)),
         tempo=float(rng.uniform(0.9, 1.1)),
         side=int(rng.choice([-1, 1])),

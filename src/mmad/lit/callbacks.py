@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from mmad.backbones.checkpoints import frozen_names
 
-SHOWN = ("val/action", "val/body", "val/avg", "val/frame_map")
+SHOWN = ("val/action", "val/body", "val/avg", "val/frame_map", "val/action_top1", "val/f1_mean")
 LOSSES = ("train/loss", "val/loss")
 
 

@@ -113,7 +113,7 @@ class ClipDataModule(L.LightningDataModule):
         if self.make is not None:
             self.make(self.root)
         if self.trainer is not None and self.cache not in (None, "memory"):
-            for split in self._splits("fit" if self.trainer.state.fn == "fit" else "test"):
+            for split in self._splits(self.trainer.state.fn or "test"):
                 frames = self._frames_of(split)
                 assert isinstance(frames, DiskFrames)
                 frames.fill()
@@ -136,6 +136,12 @@ class ClipDataModule(L.LightningDataModule):
                 raise MmadError(f"{self.root}: split {split} holds no clip; fill annotations/{split}.csv.")
             self._clips[split] = clips
         return self._clips[split]
+
+    @cached_property
+    def taught(self) -> list[Clip]:
+        """The training clips as they are shown, with other labels than their own under the control `shuffled`."""
+        clips = self.clips("train")
+        return shuffle_labels(clips, seed=self.seed) if self.control == "shuffled" else clips
 
     def check(self, *splits: str, assigned: bool = True) -> list[str]:
         """The quick part of the data check, so that faults show before long work: annotations, and videos' headers.
@@ -195,13 +201,13 @@ class ClipDataModule(L.LightningDataModule):
         """Reads the splits of a stage."""
         for split in self._splits(stage):
             self._frames_of(split)
-        evaluated = self._splits(stage)[1:] if stage == "fit" else (self.evaluate_split,)
+        evaluated = self._splits(stage)[1:] if stage == "fit" else self._splits(stage)
         self.evaluated = [clip for split in evaluated for clip in self.clips(split)]
 
     def _splits(self, stage: str) -> tuple[str, ...]:
-        if stage != "fit":
-            return (self.evaluate_split,)
-        return ("train", "val") if self.validates else ("train",)
+        if stage == "fit":
+            return ("train", "val") if self.validates else ("train",)
+        return ("val",) if stage == "validate" else (self.evaluate_split,)
 
     def _frames_of(self, split: str) -> Frames:
         if split not in self._frames:
@@ -225,9 +231,7 @@ class ClipDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Item]:
         """Random pieces in batches of like length."""
-        clips = self.clips("train")
-        if self.control == "shuffled":
-            clips = shuffle_labels(clips, seed=self.seed)
+        clips = self.taught
         dataset = TrainingClips(
             clips,
             grid=self.grid,

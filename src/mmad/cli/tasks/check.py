@@ -75,5 +75,5 @@ def _advice(found: Examination, root: Path, output: Path) -> str:
     if found.errors:
         return "Next: correct these; training is possible all the same"
     if there:
-        return "Next: mmad-data task=stats, or mmad-train"
-    return f"Next: mmad-data task=stats, or mmad-train; with {MANIFEST} in {shown(root)}, videos are not opened again"
+        return "Next: mmad-data task=stats, or training"
+    return f"Next: mmad-data task=stats, or training; with {MANIFEST} in {shown(root)}, videos are not opened again"

@@ -42,6 +42,8 @@ def stats(cfg: DictConfig) -> None:
     print("\n\n".join("\n".join(sentences) for sentences in findings(statistics).values()))
     paths = [output / "statistics.json", output / "tables", *([output / "figures"] if written else []), page]
     print("", *(f"  {shown(path)}" for path in paths), sep="\n")
-    data = f"data={HydraConfig.get().runtime.choices['data']} data.root={cfg.data.root}"
-    command = "mmad-data task=split" if UNSPLIT in statistics["splits"] else "mmad-train"
+    choices = HydraConfig.get().runtime.choices
+    data = f"data={choices['data']} data.root={cfg.data.root}"
+    training = "mmad-pretrain" if choices["objective"] == "recognition" else "mmad-train"
+    command = "mmad-data task=split" if UNSPLIT in statistics["splits"] else training
     print(f"\nNext: open {shown(page)}, then {command} {data}")

@@ -4,12 +4,14 @@ A source is made from the folder of a data set and knows its classes (`taxonomy`
 """
 
 from mmad.data.sources.folders import read_boris_files, read_eaf, read_json, read_table
+from mmad.data.sources.ma52 import MA52Source
 from mmad.data.sources.marked import MarkedSource
 from mmad.data.sources.mma52 import MMA52Source
 from mmad.data.sources.source import Source
 from mmad.data.sources.videos import VideosSource
 
 __all__ = [
+    "MA52Source",
     "MMA52Source",
     "MarkedSource",
     "Source",

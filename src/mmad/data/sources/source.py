@@ -1,7 +1,7 @@
 """What every source of annotated clips offers, and what they share."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -80,11 +80,34 @@ class Source(Protocol):
         """
 
 
-def headers(manifest: Manifest, paths: Sequence[Path]) -> dict[Path, Header]:
-    """The header of each video, several read at once, with a bar."""
+def headers(
+    manifest: Manifest, paths: Sequence[Path], *, on_fault: Callable[[Path, MmadError], None] | None = None
+) -> dict[Path, Header]:
+    """The header of each video, several read at once, with a bar.
+
+    Args:
+        manifest: what is known already.
+        paths: of the videos.
+        on_fault: told of videos that cannot be read, which are then left out; None refuses the first.
+    """
+
+    def look(path: Path) -> Header | MmadError:
+        try:
+            return manifest.header(path)
+        except MmadError as fault:
+            if on_fault is None:
+                raise
+            return fault
+
+    found: dict[Path, Header] = {}
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        found = tqdm(pool.map(manifest.header, paths), total=len(paths), desc="open videos", unit="clip", leave=False)
-        return dict(zip(paths, found, strict=True))
+        looked = tqdm(pool.map(look, paths), total=len(paths), desc="open videos", unit="clip", leave=False)
+        for path, known in zip(paths, looked, strict=True):
+            if isinstance(known, Header):
+                found[path] = known
+            elif on_fault is not None:
+                on_fault(path, known)
+    return found
 
 
 def exclusions(root: Path) -> Mapping[str, str]:
@@ -123,7 +146,7 @@ def no_such_split(root: Path, split: str, there: str) -> MmadError:
         split: what is asked for.
         there: the splits that there are.
     """
-    fix = "name its clips in splits.csv"
+    fix = "add the file that lists or annotates its clips, or name them in splits.csv"
     if split == "test":
         fix += ", or set data.evaluate_split=val"
     return MmadError(f"{root}: no clip is of split {split}; there are {there or 'none'}: {fix}", kind="missing_split")
