@@ -5,11 +5,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from arrays import THREE
 from mmad.average_precision import MMAD, detection_map
 from mmad.diagnosis import compare, measure
-from mmad.diagnosis.repeats import _averages, _exchanged, repeated
+from mmad.diagnosis.repeats import _averages, _exchanged, _of_runs, repeated
 from mmad.errors import MmadError
 from mmad.matching import Rows
 
@@ -61,19 +62,49 @@ def test_a_single_run_has_the_intervals_of_measure_and_compare():
     assert contrasts["b"]["avg"]["interval"] == pytest.approx(paired["interval"])
 
 
-def test_runs_that_differ_widen_the_interval():
-    alike, unlike = [run(1, 0.5)] * 3, [run(1, 0.5), run(2, 0.2), run(3, 0.9)]
-    reached, _ = compared({"alike": alike, "unlike": unlike}, baseline="alike")
-    low, high = reached["alike"]["avg"]["interval"]
-    wider = reached["unlike"]["avg"]["interval"]
-    assert wider[1] - wider[0] > high - low
+def test_runs_that_differ_widen_the_interval_by_students_t():
+    alike, unlike = [run(1, 0.5)] * 3, [run(1, 0.5), run(2, 0.46), run(3, 0.54)]
+    reached, contrasts = compared({"alike": alike, "unlike": unlike}, baseline="alike")
+    people = np.diff(reached["alike"]["avg"]["interval"])[0] / 2
+    values = reached["unlike"]["avg"]["runs"]
+    runs = (np.mean(values) - stats.ttest_1samp(values, 0).confidence_interval(0.95).low).item()
+    assert runs > people
+    whole = np.diff(reached["unlike"]["avg"]["interval"])[0] / 2
+    assert runs < whole < runs + people + 1
+    low, high = contrasts["unlike"]["avg"]["interval"]
+    assert 2 * runs < high - low < 2 * (runs + people + 1)
 
 
-@pytest.mark.parametrize("runs", [1, 2])
+def test_spread_of_runs_is_that_of_welchs_test():
+    first, second = np.array([60.1, 61.0, 62.3]), np.array([58.0, 63.5])
+    known = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert _of_runs(first, second) == pytest.approx((known.high - known.low) / 2)
+    known = stats.ttest_1samp(first, 0).confidence_interval(0.95)
+    assert _of_runs(first) == pytest.approx((known.high - known.low) / 2)
+    assert _of_runs(first, second[:1]) == 0
+
+
+def test_intervals_hold_the_truth_when_trainings_vary():
+    """Settings of one law, trained three times, over and over: 95 % of the intervals of their difference hold 0."""
+    people, rng = [str(clip) for clip in range(CLIPS)], np.random.default_rng(7)
+    held = []
+    for trial in range(60):
+        spreads = rng.uniform(0.2, 0.8, (2, 3))
+        sides = {
+            name: [run(1000 * trial + n, spread) for n, spread in enumerate(row)]
+            for name, row in zip("ab", spreads, strict=True)
+        }
+        _, contrasts = compared(sides, baseline="a", subjects=people, draws=60)
+        low, high = contrasts["b"]["avg"]["interval"]
+        held.append(low <= 0 <= high)
+    assert np.mean(held) > 0.87  # three standard deviations below 0.95
+
+
+@pytest.mark.parametrize("runs", [(1, 1), (2, 2), (3, 2)])
 def test_exchanges_equal_evaluating_the_mixtures_anew(runs):
     """All 2^5 ways to exchange five people against building the mixed predictions."""
     ways = np.array(list(itertools.product([0, 1], repeat=5)), dtype=np.float64)
-    first, second = [run(n, 0.5) for n in range(runs)], [run(n + 9, 0.4) for n in range(runs)]
+    first, second = [run(n, 0.5) for n in range(runs[0])], [run(n + 9, 0.4) for n in range(runs[1])]
     subject_of = np.array([int(name[1]) for name in SUBJECTS])
     measured = partial(_averages, taxonomy=THREE, protocol=MMAD)
     found = _exchanged(first, second, measured=measured, truth=ground_truth(), unit_of=subject_of, side_DU=ways)
@@ -84,18 +115,25 @@ def test_exchanges_equal_evaluating_the_mixtures_anew(runs):
         rows = Rows(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("clip", "label", "segment", "score")))
         return detection_map(rows, ground_truth(), taxonomy=THREE)["avg"]
 
-    expected = [
-        np.mean([mixed(b, a, way) - mixed(a, b, way) for a, b in zip(first, second, strict=True)]) for way in ways
-    ]
+    pairs = list(zip(first, second, strict=False)) if runs[0] == runs[1] else list(itertools.product(first, second))
+    expected = [np.mean([mixed(b, a, way) - mixed(a, b, way) for a, b in pairs]) for way in ways]
     assert found[2] == pytest.approx(np.array(expected))
     assert np.abs(found[2]).max() > 0.1
+    # Nobody exchanged: what is seen.
+    mean_of = [
+        np.mean([detection_map(r, ground_truth(), taxonomy=THREE)["avg"] for r in side]) for side in (first, second)
+    ]
+    assert found[2][ways.sum(axis=1) == 5] == pytest.approx(mean_of[1] - mean_of[0])
 
 
 def test_equal_settings_give_p_one_and_clearly_unequal_ones_the_smallest_p():
     same, worse = [run(1, 0.4), run(2, 0.4)], [run(3, 1.5), run(4, 1.5)]
     people = [f"s{clip // 2}" for clip in range(CLIPS)]
     _, contrasts = compared({"a": same, "same": same, "worse": worse}, baseline="a", subjects=people)
-    assert contrasts["same"]["avg"] == {"difference": 0.0, "interval": pytest.approx((0, 0), abs=60), "p": 1.0}
+    assert contrasts["same"]["avg"]["difference"] == 0
+    assert contrasts["same"]["avg"]["p"] == 1
+    low, high = contrasts["same"]["avg"]["interval"]
+    assert low == pytest.approx(-high)  # people cancel, what is left is the spread of the runs
     assert contrasts["worse"]["avg"]["difference"] < -20
     assert contrasts["worse"]["avg"]["p"] == pytest.approx(1 / 301)
 

@@ -3,11 +3,13 @@
 Letters: R runs of a setting, D draws, U units (subjects or clips).
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TypedDict
 
 import numpy as np
+from scipy.stats import t as student_t
 
 from mmad.average_precision import MMAD, Protocol, levels
 from mmad.diagnosis.numbers import DRAWS, units_of
@@ -27,7 +29,8 @@ class Repeated(TypedDict):
         runs: mean AP over thresholds and classes of each run.
         mean: of the runs.
         deviation: standard deviation of the runs; None for a single one.
-        interval: of the mean, were other people shown and the runs repeated; None where nothing can vary.
+        interval: 95 %, of the mean, were other people shown and, with two runs or more, the setting trained anew; None
+            with fewer than two people.
     """
 
     runs: list[float]
@@ -41,9 +44,11 @@ class Contrast(TypedDict):
 
     Args:
         difference: of the means over runs.
-        interval: paired, were other people shown and the runs repeated.
-        p: share of the random exchanges of the two settings' predictions, person by person, that give a difference as
-            large as this one or larger, in either direction; None with fewer than two people.
+        interval: 95 %, paired in people, were others shown and, with two runs or more of each, both trained anew; None
+            with fewer than two people.
+        p: of these very runs: share of the random exchanges of the two settings' predictions, person by person, that
+            give a difference as large as this one or larger, in either direction. Where trainings vary, it is small
+            by luck of their seeds too; the interval is what speaks of settings. None with fewer than two people.
     """
 
     difference: float
@@ -63,9 +68,9 @@ def repeated(
 ) -> tuple[dict[str, dict[str, Repeated]], dict[str, dict[str, Contrast]]]:
     """Means of settings over their runs with intervals, and their differences from a baseline.
 
-    The bootstrap draws people, the same for all settings, and within each setting runs. The test exchanges the two
-    settings' predictions for randomly chosen people and measures again (a permutation test): it speaks of the runs that
-    there are, the interval of others too.
+    The bootstrap draws people, the same for all settings. Its intervals are widened by the spread of the runs, with
+    Student's t for their small number, as independent errors add. The test exchanges the two settings' predictions for
+    randomly chosen people and measures again (a permutation test of the runs that there are).
 
     Args:
         settings: by name, the scored rows of each run, clips numbered from 0 as in `ground_truth`.
@@ -100,9 +105,7 @@ def repeated(
         )
         for name, runs in settings.items()
     }
-    drawn = {
-        name: _with_runs_drawn(values[..., 1:], seed=number) for number, (name, values) in enumerate(of_run.items())
-    }
+    drawn = {name: values[..., 1:].mean(axis=0) for name, values in of_run.items()}
     reached = {
         name: {level: _repeated(values_RLD[:, number, 0], drawn[name][number]) for number, level in enumerate(LEVELS)}
         for name, values_RLD in of_run.items()
@@ -121,7 +124,11 @@ def repeated(
             change_D = drawn[name][number] - drawn[baseline][number]
             contrasts[name][level] = {
                 "difference": difference,
-                "interval": interval(difference, change_D, lowest=-100.0),
+                "interval": _widened(
+                    interval(difference, change_D, lowest=-100.0),
+                    _of_runs(of_run[name][:, number, 0], of_run[baseline][:, number, 0]),
+                    lowest=-100.0,
+                ),
                 "p": None if len(units.names) < 2 else _share(exchanged_LD[number], difference),
             }
     return reached, contrasts
@@ -147,11 +154,31 @@ def _averages(
     return np.stack([action_D, body_D, (action_D + body_D) / 2])
 
 
-def _with_runs_drawn(values_RLD: Reals, *, seed: int) -> Reals:
-    """(L, D) means over as many runs as there are, drawn with replacement anew in each draw."""
-    runs, _, draws = values_RLD.shape
-    share_DR = np.random.default_rng([seed, runs]).multinomial(runs, np.full(runs, 1 / runs), size=draws) / runs
-    return np.einsum("dr,rld->ld", share_DR, values_RLD)
+def _of_runs(*sides: Reals) -> float:
+    """Half the 95 % interval that the spread of runs alone gives a mean, or a difference of means; 0 for single runs.
+
+    Args:
+        sides: one or two settings' values, one of each run.
+
+    Source: Welch, "The generalization of Student's problem when several different population variances are involved"
+        (1947).
+    """
+    if min(map(len, sides)) < 2:
+        return 0.0
+    squares = np.array([side.var(ddof=1) / len(side) for side in sides])
+    if not squares.sum():
+        return 0.0
+    freedom = squares.sum() ** 2 / (squares**2 / np.array([len(side) - 1 for side in sides])).sum()
+    return float(student_t.ppf(0.975, freedom) * np.sqrt(squares.sum()))
+
+
+def _widened(bounds: Interval | None, half: float, *, lowest: float = 0.0) -> Interval | None:
+    """The interval, made wider by an independent error with the half width `half`."""
+    if bounds is None or half == 0:
+        return bounds
+    middle, own = (bounds[0] + bounds[1]) / 2, (bounds[1] - bounds[0]) / 2
+    both = float(np.hypot(own, half))
+    return max(middle - both, lowest), min(middle + both, 100.0)
 
 
 def _repeated(runs_R: Reals, drawn_D: Reals) -> Repeated:
@@ -160,7 +187,7 @@ def _repeated(runs_R: Reals, drawn_D: Reals) -> Repeated:
         "runs": runs_R.tolist(),
         "mean": mean,
         "deviation": float(runs_R.std(ddof=1)) if len(runs_R) > 1 else None,
-        "interval": interval(mean, drawn_D),
+        "interval": _widened(interval(mean, drawn_D), _of_runs(runs_R)),
     }
 
 
@@ -176,16 +203,16 @@ def _exchanged(
     """(L, D) differences of the means over runs where people with a 0 in `side_DU` have exchanged sides.
 
     Both sides stand in one ranking, as clips of two copies of everybody; a person counts in one of the copies. Runs are
-    exchanged in pairs; where one side has more, the others pair with its first ones again.
+    exchanged in pairs; where one side has more, each run of one side with each of the other.
     """
     clips, (draws, units) = len(unit_of), side_DU.shape
     there, exchanged = np.concatenate([side_DU, 1 - side_DU], axis=1), np.concatenate([1 - side_DU, side_DU], axis=1)
     doubled = _joined(truth, truth, clips=clips)
     of_both = np.concatenate([unit_of, unit_of + units])
-    pairs = max(len(first), len(second))
+    pairs = zip(first, second, strict=True) if len(first) == len(second) else itertools.product(first, second)
     differences = []
-    for number in range(pairs):
-        rows = _joined(first[number % len(first)], second[number % len(second)], clips=clips)
+    for one, other in pairs:
+        rows = _joined(one, other, clips=clips)
         values = measured(rows, ground_truth=doubled, unit_of=of_both, weights_DU=np.concatenate([there, exchanged]))
         differences.append(values[:, draws:] - values[:, :draws])
     return np.mean(differences, axis=0)
