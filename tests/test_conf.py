@@ -96,7 +96,9 @@ def test_no_split_shows_people_that_pretraining_saw(data: str) -> None:
         splits = composed(command, [f"data={name}"])["data"]["make"]["splits"]
         return [range(*split["subjects"]["_args_"]) for split in splits.values()]
 
-    seen = {person for split in people("pretrain", "demo_pretrain") for person in split}
+    seen = {
+        person for name in ("demo_pretrain", "demo_trimmed") for split in people("pretrain", name) for person in split
+    }
     shown = people("train", data)
     assert len(seen) > 300
     assert not seen & {person for split in shown for person in split}

@@ -25,7 +25,10 @@ from mmad.errors import MmadError
         (["dsta"], r"Cannot read the argument 'dsta'"),
         (["adapter=null"], r"Unknown adapter=null: there are dsta, frozen"),
         (["-m", "adapter=dsta,standard", "adapter.layer.beta=one"], r"Unknown option adapter\.layer\.beta"),
-        (["data=ma52"], r"data=ma52 is not for this command but for another, see mmad-pretrain --help"),
+        (
+            ["adapter=full", "data=ma52", "data.root=x"],
+            r"^mmad-train does not take data=ma52, which is for mmad-pretrain and mmad-data\.$",
+        ),
         (["trainer.deterministic=true"], r"A new key needs a plus: \+trainer\.deterministic"),
     ],
 )

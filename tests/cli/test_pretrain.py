@@ -189,18 +189,23 @@ def test_two_processes_share_gradients(mae: list[str], tmp_path: Path) -> None:
     assert torch.load(tmp_path / "past/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
 
 
-@pytest.mark.parametrize("asked", [False, True])
-def test_pictures_of_people_go_to_wandb_only_when_asked_for(
-    command: Command, mae: list[str], monkeypatch: pytest.MonkeyPatch, asked: bool
+@pytest.mark.parametrize(
+    ("drawn_by_us", "asked", "sent"), [(False, False, False), (False, True, True), (True, False, True)]
+)
+def test_pictures_of_real_people_go_to_wandb_only_when_asked_for(
+    command: Command, mae: list[str], monkeypatch: pytest.MonkeyPatch, drawn_by_us: bool, asked: bool, sent: bool
 ) -> None:
     import wandb
 
     logged: dict[str, object] = {}
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setattr(wandb.Run, "log", lambda self, data, *_, **__: logged.update(data))
+    monkeypatch.setattr("mmad.demo.clips.generate_demo", lambda root, **_: root)
     arguments = [*mae, "logger=wandb", f"log_pictures={asked}", "trainer.max_epochs=1", "hydra.run.dir=past"]
+    if drawn_by_us:
+        arguments.remove("data.make=null")
     assert command("mmad-pretrain", *arguments) == 0
     pictures = [name for name, value in logged.items() if isinstance(value, wandb.Image)]
-    assert pictures == (["pictures/reconstruction"] if asked else [])
+    assert pictures == (["pictures/reconstruction"] if sent else [])
     assert Path("past/reconstruction.png").exists()
     assert wandb.run is None

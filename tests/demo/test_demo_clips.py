@@ -1,8 +1,10 @@
 import csv
 import json
 import operator
+import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -166,13 +168,13 @@ def test_a_failing_worker_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_rests_of_a_killed_run_are_removed(tmp_path, monkeypatch):
-    rest = tmp_path / ".set.partial" / "train" / "old.mp4"
-    rest.parent.mkdir(parents=True)
-    rest.write_bytes(b"")
+    for name, days in ((".set.abc.partial", 2), (".set.partial", 2), (".set.young.partial", 0)):
+        (tmp_path / name / "train").mkdir(parents=True)
+        os.utime(tmp_path / name, (time.time() - days * 86_400,) * 2)
     monkeypatch.setattr(mmad.demo.clips, "draw_to_file", lambda plan, path: path.write_bytes(b""))
     root = generate_demo(tmp_path / "set", splits=TINY, seed=0, processes=1, progress=False)
-    assert not (root / "train" / "old.mp4").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert {path.name for path in tmp_path.iterdir()} == {"set", ".set.young.partial"}
+    assert root.stat().st_mode & 0o777 == 0o755
 
 
 @pytest.mark.parametrize(
@@ -209,3 +211,21 @@ import mmad.demo.rendering
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_two_first_runs_at_once_do_not_disturb_each_other(tmp_path, monkeypatch):
+    from mmad.demo import clips
+
+    splits, draw = {"train": SplitPlan(2, range(1, 2))}, clips.draw_to_file
+    calls = []
+
+    def while_another_runs(plan, path):
+        if not calls:
+            calls.append(plan)
+            generate_demo(tmp_path / "demo", splits=splits, seed=1, processes=1, progress=False)
+        draw(plan, path)
+
+    monkeypatch.setattr(clips, "draw_to_file", while_another_runs)
+    root = generate_demo(tmp_path / "demo", splits=splits, seed=1, processes=1, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+    assert len(list((root / "train").glob("*.mp4"))) == 2

@@ -64,6 +64,13 @@ def test_a_list_of_the_test_split_may_keep_its_labels_back(tmp_path):
         path = written(tmp_path, f"test0000.mp4 {placeholder}", f"test0001.mp4 {placeholder}", split="test")
         with pytest.warns(UserWarning, match=r"test_list_videos\.txt holds placeholders, not labels"):
             assert [said.label for said in read_list(path, hidden=True).values()] == [None, None]
+        # What is left out does not change what the others' labels are.
+        with pytest.warns(UserWarning, match="placeholders"):
+            assert read_list(path, hidden=True, exclude=["test0000"])["test0001"].label is None
+    path = written(tmp_path, "test0000.mp4 -1", "test0001.mp4 5", split="test")
+    assert [said.label for said in read_list(path, hidden=True).values()] == [None, 5]
+    with pytest.raises(MmadError, match="index of the action is -1"):
+        read_list(path)
     path = written(tmp_path, "test0000.mp4 0", "test0001.mp4 1", split="test")
     assert [said.label for said in read_list(path, hidden=True).values()] == [0, 1]
 
@@ -92,7 +99,7 @@ def test_a_list_without_a_clip_is_refused(tmp_path):
 
 def test_recognised_actions_are_written_with_their_body_groups(tmp_path):
     write_recognition(
-        tmp_path / "new" / "predictions.csv", {"test0000.mp4": 8, "b.mp4": 51, "c.mp4": 0}, taxonomy=MMA52
+        tmp_path / "new" / "predictions.csv", [("test0000.mp4", 8), ("b.mp4", 51), ("b.mp4", 0)], taxonomy=MMA52
     )
     content = (tmp_path / "new" / "predictions.csv").read_bytes()
-    assert content == b"id,pred_label_1,pred_label_2\ntest0000.mp4,1,8\nb.mp4,6,51\nc.mp4,0,0\n"
+    assert content == b"id,pred_label_1,pred_label_2\ntest0000.mp4,1,8\nb.mp4,6,51\nb.mp4,0,0\n"

@@ -31,13 +31,8 @@ from mmad.errors import MmadError
 
 Task = Callable[[DictConfig], None]
 
-_OTHERS = {
-    "train": "mmad-pretrain --help",
-    "eval": "mmad-train --help",
-    "pretrain": "mmad-train --help",
-    "dataset": "mmad-train --help",
-}
-"""Where the choices are told that a command, by its configuration, does not take."""
+_COMMANDS = {"train": "mmad-train", "pretrain": "mmad-pretrain", "dataset": "mmad-data", "eval": "mmad-eval"}
+"""The command of each configuration."""
 
 
 def conf_dir() -> Path:
@@ -175,8 +170,25 @@ def _compose(config: str, overrides: Sequence[str]) -> DictConfig:
             cause = cause.__cause__
         told = " ".join(str(cause).split())
         if "No match in the defaults list" in told:
-            told = f"{' '.join(overrides)} is not for this command but for another, see {_OTHERS[config]} ({told})"
+            told = _of_another(overrides, config) or told
         raise MmadError(told) from error
+
+
+def _of_another(overrides: Sequence[str], config: str) -> str | None:
+    """Says which choice does not belong to a command, and to which it does."""
+    for override in overrides:
+        takes = [command for name, command in _COMMANDS.items() if _composes(name, override)]
+        if takes and _COMMANDS[config] not in takes:
+            return f"{_COMMANDS[config]} does not take {override}, which is for {' and '.join(takes)}."
+    return None
+
+
+def _composes(config: str, override: str) -> bool:
+    try:
+        compose(config, overrides=[override])
+    except (HydraException, OmegaConfBaseException, ValueError):
+        return False
+    return True
 
 
 def _parse(argument: str) -> Override:

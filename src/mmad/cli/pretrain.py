@@ -55,7 +55,7 @@ def pretrain(cfg: DictConfig) -> None:
     if issubclass(kind, MaskedAutoencodingModule):
         warn(_check_videos(data))
     else:
-        warn(data.check_training(assigned=False))
+        warn(data.check_training(assigned=False, evaluated=False))
         if issubclass(kind, RecognitionModule):
             _check_trimmed(cfg, data)
             needs["taxonomy"] = data.taxonomy
@@ -92,10 +92,21 @@ def pretrain(cfg: DictConfig) -> None:
     try:
         trainer.fit(module, data, ckpt_path=cfg.ckpt)
         told = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        path = folder / "weights.safetensors"
+        metadata = {
+            "objective": cfg.objective._target_,
+            "seed": str(cfg.seed),
+            "seconds": f"{time.monotonic() - start:.0f}",
+            "metrics": json.dumps(told),
+        }
+        if trainer.is_global_zero:
+            save_weights(backbone, path, metadata)  # nothing that comes after may cost them
         if isinstance(module, RecognitionModule):
             if module.measured_at != trainer.global_step:
                 trainer.validate(module, data, verbose=False)
-            told |= {f"val/{name}": value for name, value in module.measures.items()}
+            metadata["metrics"] = json.dumps(told | {f"val/{name}": value for name, value in module.measures.items()})
+            if trainer.is_global_zero:
+                save_weights(backbone, path, metadata)
         pictures = []
         if trainer.is_global_zero and isinstance(module, MaskedAutoencodingModule):
             pictures.append(_show(module, data, folder))
@@ -105,16 +116,8 @@ def pretrain(cfg: DictConfig) -> None:
     finally:
         finish(trainer.loggers)
     if trainer.is_global_zero:
-        path = folder / "weights.safetensors"
-        metadata = {
-            "objective": cfg.objective._target_,
-            "seed": str(cfg.seed),
-            "seconds": f"{time.monotonic() - start:.0f}",
-            "metrics": json.dumps(told),
-        }
-        save_weights(backbone, path, metadata)
         written = [path, folder / "metrics.csv", *pictures]
-        if isinstance(module, RecognitionModule):
+        if isinstance(module, RecognitionModule) and module.found:
             written += _conclude(module, data, folder)
         print()
         for each in written:
@@ -191,7 +194,7 @@ def _conclude(module: "RecognitionModule", data: "ClipDataModule", folder: Path)
     told = {"split": "val", "clips": len(module.found), **module.measures}
     paths = [folder / "metrics.json", folder / "predictions.csv"]
     write_whole(paths[0], f"{json.dumps(told, indent=2)}\n".encode())
-    found = {clips[index].path.name: action for index, action in sorted(module.found.items())}
+    found = [(clips[index].path.name, action) for index, action in sorted(module.found.items())]
     write_recognition(paths[1], found, taxonomy=data.taxonomy)
     print(f"\n{to_markdown(recognition(module.measures))}")
     print(f"F1_mean {module.measures['f1_mean']:.2f} % (val, {len(module.found):,} clips)")

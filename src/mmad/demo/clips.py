@@ -1,10 +1,13 @@
 """Generates a data set of drawn people in the layout of the MMA-52 release, or of MA-52's trimmed clips."""
 
 import csv
+import glob
 import json
 import multiprocessing
 import os
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -28,7 +31,7 @@ class SplitPlan:
 
     Args:
         clips: how many to draw, at most 10,000.
-        subjects: numbers of the people shown, within 0 to 999; every person appears about equally often.
+        subjects: numbers of the people shown, within 0 to 999; in turn, or at random for trimmed clips.
     """
 
     clips: int
@@ -91,8 +94,11 @@ def generate_demo(
         else plan_split(name, clips=split.clips, subjects=split.subjects, seed=seed, decoys=decoys)
         for name, split in splits.items()
     }
-    partial = root.with_name(f".{root.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    # A folder of its own: two first runs may draw the same at once, and the later one finds it done.
+    root.parent.mkdir(parents=True, exist_ok=True)
+    _remove_rests(root)
+    partial = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".partial", dir=root.parent))
+    partial.chmod(0o755)
     try:
         folders = {name: partial / (f"videos_{name}" if trimmed else name) for name in splits}
         for folder in folders.values():
@@ -108,12 +114,20 @@ def generate_demo(
             else:
                 write_annotations(partial / "annotations" / f"{name}.csv", plans[name])
         (partial / _RECORD).write_text(json.dumps(record, indent=2) + "\n")
-        if root.exists():
-            root.rmdir()
-        partial.rename(root)
+        if not _is_there(root, record):
+            if root.exists():
+                root.rmdir()
+            partial.rename(root)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return root
+
+
+def _remove_rests(root: Path) -> None:
+    """Removes what runs that were killed have left; a younger one may still be drawing."""
+    for rest in root.parent.glob(f".{glob.escape(root.name)}.*partial"):
+        if time.time() - rest.stat().st_mtime > 24 * 3600:
+            shutil.rmtree(rest, ignore_errors=True)
 
 
 def write_annotations(path: Path, plans: list[ClipPlan]) -> None:

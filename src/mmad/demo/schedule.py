@@ -173,7 +173,7 @@ def plan_split(split: str, *, clips: int, subjects: range, seed: int, decoys: fl
 def plan_trimmed(split: str, *, clips: int, subjects: range, seed: int) -> list[ClipPlan]:
     """Plans the clips of a split that show one action each, from just before it begins to just after it ends.
 
-    The next clip is always of the class that so far has least of what it should have, as in `plan_split`.
+    The next clip is always of the class that with one more has least of what it should have.
 
     Args:
         split: name of the split.

@@ -3,7 +3,7 @@
 import csv
 import io
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ def read_list(
     """The clips of a list, by id, in its order: lines such as `0003_01_0005.mp4 8`.
 
     The classes are those of MMA-52. The labels of the test split are kept back: its list has none, or one and the same
-    placeholder on every line, which is dropped with a warning.
+    placeholder on every line, which is dropped with a warning; -1 is one wherever it stands.
 
     Args:
         path: the list.
@@ -46,11 +46,12 @@ def read_list(
         MmadError: the file is missing, or names no clip.
     """
     lines = [(number, line.split()) for number, line in enumerate(read_text(path).splitlines(), start=1)]
-    lines = [(number, fields) for number, fields in lines if fields and clip_id(fields[0]) not in exclude]
+    lines = [(number, fields) for number, fields in lines if fields]
     labels = {fields[-1] for _, fields in lines if len(fields) == 2}
     kept_back = hidden and len(lines) > 1 and len(labels) == 1 and all(len(fields) == 2 for _, fields in lines)
     if kept_back:
         warnings.warn(f"{path} holds placeholders, not labels: its clips have no ground truth", stacklevel=2)
+    lines = [(number, fields) for number, fields in lines if clip_id(fields[0]) not in exclude]
     clips: dict[str, Listed] = {}
     for number, fields in lines:
         where, clip = f"{path}, line {number}", clip_id(fields[0])
@@ -65,7 +66,8 @@ def read_list(
                     f"{where}: clip {clip!r} is in line {clips[clip].line} too, expected one line; remove one of them",
                     kind="clip_in_splits",
                 )
-            label = None if kept_back or len(fields) == 1 else _label(fields[1], where=where)
+            told = None if kept_back or fields[1:] in ([], ["-1"] if hidden else []) else fields[1]
+            label = None if told is None else _label(told, where=where)
         except MmadError as fault:
             fault.clip = clip
             on_fault(fault)
@@ -116,16 +118,16 @@ def video_places(root: Path, split: str) -> tuple[list[Path], ...]:
     return [own[0]], [own[1]], [root], [inner for folder in own for inner in subfolders(folder)], subfolders(root)
 
 
-def write_recognition(path: Path, found: Mapping[str, int], *, taxonomy: Taxonomy) -> None:
+def write_recognition(path: Path, found: Sequence[tuple[str, int]], *, taxonomy: Taxonomy) -> None:
     """Writes one recognised action per video in the layout that the challenge takes.
 
     Args:
         path: the CSV file with the columns `id`, `pred_label_1` (body group) and `pred_label_2` (action).
-        found: action class index by file name of the video.
+        found: file name of each video and its action class index.
         taxonomy: gives the body group of each action.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("id", "pred_label_1", "pred_label_2"))
-    writer.writerows((name, taxonomy.body_of[label], label) for name, label in found.items())
+    writer.writerows((name, taxonomy.body_of[label], label) for name, label in found)
     write_whole(path, text.getvalue().encode())

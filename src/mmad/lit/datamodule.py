@@ -175,11 +175,12 @@ class ClipDataModule(L.LightningDataModule):
             remarks.append(f"{title}{first.message}")
         return remarks
 
-    def check_training(self, *, assigned: bool = True) -> list[str]:
+    def check_training(self, *, assigned: bool = True, evaluated: bool = True) -> list[str]:
         """Checks what a training run needs, ground truth for every decision included.
 
         Args:
             assigned: as for `check`.
+            evaluated: whether the run ends on `evaluate_split`.
 
         Returns:
             As `check`.
@@ -187,9 +188,10 @@ class ClipDataModule(L.LightningDataModule):
         Raises:
             MmadError: as `check`, or a split has no instance.
         """
-        remarks = self.check(*dict.fromkeys(("train", "val", self.evaluate_split)), assigned=assigned)
+        splits = dict.fromkeys(("train", "val", self.evaluate_split) if evaluated else ("train", "val"))
+        remarks = self.check(*splits, assigned=assigned)
         if self.make is None:
-            for split in ("train", "val", self.evaluate_split):
+            for split in splits:
                 if not any(clip.instances for clip in self.clips(split)):
                     raise MmadError(
                         f"{self.root}: split {split} has no ground truth (the released test labels are placeholders); "

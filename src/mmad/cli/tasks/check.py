@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from mmad.checks.examine import Examination, examine
 from mmad.checks.report import as_data, as_text
-from mmad.cli.tasks.source import source_of
+from mmad.cli.tasks.source import source_of, training_command
 from mmad.cli.train import shown
 from mmad.data.manifest import MANIFEST
 from mmad.data.sources.source import EXCLUSIONS
@@ -75,5 +75,6 @@ def _advice(found: Examination, root: Path, output: Path) -> str:
     if found.errors:
         return "Next: correct these; training is possible all the same"
     if there:
-        return "Next: mmad-data task=stats, or training"
-    return f"Next: mmad-data task=stats, or training; with {MANIFEST} in {shown(root)}, videos are not opened again"
+        return f"Next: mmad-data task=stats, or {training_command()}"
+    manifest = f"with {MANIFEST} in {shown(root)}, videos are not opened again"
+    return f"Next: mmad-data task=stats, or {training_command()}; {manifest}"

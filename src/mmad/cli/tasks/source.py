@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from mmad.errors import OnFault, refuse
@@ -19,3 +20,8 @@ def source_of(cfg: DictConfig, *, on_fault: OnFault = refuse, leave_out: bool = 
     if cfg.data.make is not None:
         instantiate(cfg.data.make)(root)
     return instantiate(cfg.data.source, _convert_="all")(root, on_fault=on_fault, leave_out=leave_out)
+
+
+def training_command() -> str:
+    """The command that trains on the data set that the configuration names."""
+    return "mmad-pretrain" if HydraConfig.get().runtime.choices["objective"] == "recognition" else "mmad-train"

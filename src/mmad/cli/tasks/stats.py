@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from mmad.cli.tasks.source import source_of
+from mmad.cli.tasks.source import source_of, training_command
 from mmad.cli.train import shown
 from mmad.cli.versions import versions
 from mmad.dataset import describe, findings, tables_of
@@ -42,8 +42,6 @@ def stats(cfg: DictConfig) -> None:
     print("\n\n".join("\n".join(sentences) for sentences in findings(statistics).values()))
     paths = [output / "statistics.json", output / "tables", *([output / "figures"] if written else []), page]
     print("", *(f"  {shown(path)}" for path in paths), sep="\n")
-    choices = HydraConfig.get().runtime.choices
-    data = f"data={choices['data']} data.root={cfg.data.root}"
-    training = "mmad-pretrain" if choices["objective"] == "recognition" else "mmad-train"
-    command = "mmad-data task=split" if UNSPLIT in statistics["splits"] else training
+    data = f"data={HydraConfig.get().runtime.choices['data']} data.root={cfg.data.root}"
+    command = "mmad-data task=split" if UNSPLIT in statistics["splits"] else training_command()
     print(f"\nNext: open {shown(page)}, then {command} {data}")
