@@ -29,8 +29,8 @@ STEPS = {
 }
 # The map over a frame's tokens and the classifier are all that trains, and both are linear.
 PROBE = [
-    "adapter=frozen", "data=demo_large", "recipe=pretrain", "data.batch_size=64", "trainer.max_epochs=10",
-    "trainer.check_val_every_n_epoch=10",
+    "adapter=frozen", "data=demo_large", "recipe=pretrain", "data.batch_size=64", "trainer.max_epochs=4",
+    "trainer.check_val_every_n_epoch=4",
 ]  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def pretrain(folder: Path, *, jobs: int) -> dict[str, str]:
     }
 
 
-def probe(folder: Path, name: str, weights: str) -> float:
+def probe(folder: Path, name: str, weights: str, *, threads: int) -> float:
     """Frame-wise mean average precision on val of a linear classifier over the frozen backbone, in percent."""
     run = folder / name.replace(" ", "-").replace(",", "")
     if weights != "null":
@@ -66,7 +66,7 @@ def probe(folder: Path, name: str, weights: str) -> float:
         folder.mkdir(parents=True, exist_ok=True)
         weights = str(run.with_suffix(".safetensors").resolve())
         save_file(tensors, weights)
-    mmad("mmad-pretrain", [*PROBE, f"backbone.weights={weights}"], run=run, threads=os.cpu_count() or 1)
+    mmad("mmad-pretrain", [*PROBE, f"backbone.weights={weights}"], run=run, threads=threads)
     with safe_open(run / "weights.safetensors", framework="pt") as file:
         return float(json.loads(file.metadata()["metrics"])["val/frame_map"])
 
@@ -75,7 +75,11 @@ def main() -> None:
     given = arguments(__doc__, folder="runs/pretraining")
     try:
         weights = pretrain(given.folder / "pretrained", jobs=given.jobs)
-        probes = {name: probe(given.folder / "probes", name, file) for name, file in weights.items()}
+        threads = max((os.cpu_count() or 1) // given.jobs, 1)
+        draw("train", ["data=demo_large"])
+        with ThreadPoolExecutor(given.jobs) as pool:
+            found = pool.map(lambda each: probe(given.folder / "probes", *each, threads=threads), weights.items())
+            probes = dict(zip(weights, found, strict=True))
     except RuntimeError as error:
         sys.exit(str(error))
     ways = {"DSTA": "adapter=dsta", "everything trains": "adapter=full"}
