@@ -3,7 +3,7 @@
     python benchmarks/speed_adapters.py [OVERRIDE ...]
 
 With `recipe=paper data.resolution=160` and the like, other models. Settings take turns, so that what else the machine
-does hits all of them; times are medians. Memory is what the allocator holds at most beyond batch, weights and optimiser
+does hits all of them; times are medians, on a CPU of one thread. Memory is what the allocator holds at most beyond batch, weights and optimiser
 state: activations, gradients and scratch, on a GPU as well as on a CPU.
 """
 
@@ -72,6 +72,7 @@ def measured_steps(settings: Mapping[str, Sequence[str]], overrides: Sequence[st
     """Time and memory of training steps in each setting, on one batch of the recipe's size."""
     prepare_environment()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(1)  # several wait for each other when the machine does something else too
     made = {name: _made([*overrides, *extra], device) for name, extra in settings.items()}
     for name, steps in tqdm(made.items(), desc="memory", leave=False):
         steps.step()  # fills the optimiser's state
