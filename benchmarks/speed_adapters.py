@@ -3,8 +3,8 @@
     python benchmarks/speed_adapters.py [OVERRIDE ...]
 
 With `recipe=paper data.resolution=160` and the like, other models. Settings take turns, so that what else the machine
-does hits all of them; times are medians, on a CPU of one thread. Memory is what the allocator holds at most beyond batch,
-weights and optimiser state: activations, gradients and scratch, on a GPU as well as on a CPU.
+does hits all of them; times are medians, on a CPU of one thread. Memory is what the allocator holds at most beyond
+batch, weights and optimiser state: activations, gradients and scratch, on a GPU as well as on a CPU.
 """
 
 import itertools
