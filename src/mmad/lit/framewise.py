@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics.classification import MultilabelAveragePrecision
 
 from mmad.data.clips import Batch
+from mmad.lit.optimizers import per_step
 from mmad.segments import Segments
 
 
@@ -68,8 +69,7 @@ class FramewiseModule(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimiser; its schedule advances at every step."""
         optimizer = self.make_optimizer(self.backbone, self.classifier)
-        scheduler = self.make_scheduler(optimizer, steps=int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return per_step(optimizer, self.make_scheduler, self.trainer)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Makes dropout depend on seed, step and rank alone."""

@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric
 from mmad.backbones.masked_autoencoder import MaskedAutoencoder, tube_masks, valid_chunks
 from mmad.backbones.videomae import VideoMAE
 from mmad.data.clips import Batch
+from mmad.lit.optimizers import per_step
 from mmad.timebase import CHUNK
 
 
@@ -54,8 +55,7 @@ class MaskedAutoencodingModule(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimiser; its schedule advances at every step."""
         optimizer = self.make_optimizer(self.model.backbone, self.model.decoder)
-        scheduler = self.make_scheduler(optimizer, steps=int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return per_step(optimizer, self.make_scheduler, self.trainer)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Makes dropped paths depend on what masks depend on."""

@@ -14,6 +14,7 @@ from mmad.average_precision import MMAD, DetectionReport, Protocol
 from mmad.data.clips import Batch
 from mmad.detector import Detector
 from mmad.errors import MmadError
+from mmad.lit.optimizers import per_step
 from mmad.metrics import DetectionMAP
 from mmad.segments import Segments
 from mmad.taxonomy import Taxonomy
@@ -57,8 +58,7 @@ class DetectionModule(L.LightningModule):
         assert self.make_optimizer is not None
         assert self.make_scheduler is not None
         optimizer = self.make_optimizer(self.detector.backbone, self.detector.head)
-        scheduler = self.make_scheduler(optimizer, steps=int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return per_step(optimizer, self.make_scheduler, self.trainer)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Makes dropout depend on seed, step and rank alone, so that a resumed run repeats an unbroken one."""

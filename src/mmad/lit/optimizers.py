@@ -1,11 +1,14 @@
 """Optimisers with the parameter groups of the recipes, and the learning-rate schedule."""
 
+from collections.abc import Callable
 from math import cos, pi
 
+import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from timm.optim import Muon, param_groups_weight_decay
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:
@@ -79,3 +82,11 @@ def warmup_cosine(optimizer: torch.optim.Optimizer, *, steps: int, warmup: float
         return 0.5 * (1 + cos(pi * min((step - rise) / max(steps - rise, 1), 1.0)))
 
     return LambdaLR(optimizer, factor)
+
+
+def per_step(
+    optimizer: torch.optim.Optimizer, make_scheduler: Callable[..., LRScheduler], trainer: L.Trainer
+) -> OptimizerLRScheduler:
+    """What Lightning's `configure_optimizers` returns for one optimiser whose schedule advances at every step."""
+    scheduler = make_scheduler(optimizer, steps=int(trainer.estimated_stepping_batches))
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

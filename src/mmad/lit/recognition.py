@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from mmad.data.clips import Batch
 from mmad.errors import MmadError
+from mmad.lit.optimizers import per_step
 from mmad.taxonomy import Taxonomy
 
 
@@ -106,8 +107,7 @@ class RecognitionModule(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimiser; its schedule advances at every step."""
         optimizer = self.make_optimizer(self.backbone, self.classifier)
-        scheduler = self.make_scheduler(optimizer, steps=int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return per_step(optimizer, self.make_scheduler, self.trainer)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Makes dropped paths depend on seed, step and rank alone, so that a resumed run repeats an unbroken one."""
