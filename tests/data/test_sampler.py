@@ -8,7 +8,7 @@ LENGTHS = [(7 * i) % 53 + 10 for i in range(101)]
 
 def batches(**settings: int) -> list[list[tuple[int, int]]]:
     epoch = settings.pop("epoch", 0)
-    sampler = LengthBatches(LENGTHS, batch_size=4, seed=1, **settings)
+    sampler = LengthBatches(LENGTHS, seed=1, **{"batch_size": 4, **settings})
     sampler.set_epoch(epoch)
     assert len(list(sampler)) == len(sampler)
     return list(sampler)
@@ -25,10 +25,29 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
     assert {epoch for batch in batches(epoch=3) for epoch, _ in batch} == {3}
 
 
-def test_ranks_share_the_batches_of_one_process() -> None:
-    one, first, second = batches(), batches(rank=0, ranks=2), batches(rank=1, ranks=2)
-    assert len(first) == len(second)
-    assert [batch for pair in zip(first, second, strict=True) for batch in pair] == one[:24]
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_share_the_batches_of_one_process(ranks: int) -> None:
+    """With a batch that is as much smaller: rank r has every clip of a step whose place is r modulo the ranks."""
+    one = batches()
+    shares = [batches(rank=rank, ranks=ranks, batch_size=4 // ranks) for rank in range(ranks)]
+    for step, batch in enumerate(one):
+        assert [share[step] for share in shares] == [batch[rank::ranks] for rank in range(ranks)]
+    assert {len(share) for share in shares} == {len(one)}
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_broken_epoch_goes_on_where_it_stopped(ranks: int) -> None:
+    sampler = LengthBatches(LENGTHS, batch_size=2, seed=1, ranks=ranks)
+    whole = {}
+    for epoch in (2, 3):
+        sampler.set_epoch(epoch)
+        whole[epoch] = list(sampler)
+    sampler.skip(epoch=2, batches=5)
+    sampler.set_epoch(2)
+    assert [list(sampler), list(sampler)] == [whole[2][5:]] * 2
+    assert len(sampler) == len(whole[2])
+    sampler.set_epoch(3)
+    assert list(sampler) == whole[3]
 
 
 def test_a_batch_holds_clips_of_like_length() -> None:

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmad.backbones.checkpoints import LoadReport, load_weights
 from mmad.errors import MmadError
+from mmad.layers.drop import DropPath
 from mmad.layers.token_conv import TokenGrid
 from mmad.timebase import CHUNK
 
@@ -149,11 +150,14 @@ class VideoMAE(nn.Module):
                 heads,
                 mlp_ratio=mlp_ratio,
                 qkv_bias=True,
-                drop_path=drop_path * i / max(depth - 1, 1),
                 norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
             )
-            for i in range(depth)
+            for _ in range(depth)
         )
+        for i, block in enumerate(self.blocks):
+            if drop_path * i > 0:
+                block.drop_path1 = DropPath(drop_path * i / max(depth - 1, 1))
+                block.drop_path2 = DropPath(drop_path * i / max(depth - 1, 1))
         self.blocks.apply(init_linear)
         self.adapters = nn.ModuleList(adapter(embed_dim) for _ in range(depth) if adapter is not None)
         self.pool = nn.Linear(places * embed_dim, embed_dim) if pooling == "grid" else None
@@ -271,6 +275,9 @@ class VideoMAE(nn.Module):
     def _attend(self, x_BNC: torch.Tensor, i: int) -> torch.Tensor:
         """Block i on each chunk by itself; chunks of a clip are adjacent, so both reshapes are views."""
         x_PNC = x_BNC.view(-1, CHUNK // TUBELET * self.space[0] * self.space[1], self.embed_dim)
+        for part in self.blocks[i].children():
+            if isinstance(part, DropPath):
+                part.rows = len(x_PNC) // len(x_BNC)
         return self.blocks[i](x_PNC).view_as(x_BNC)
 
     def _layer(self, x_BNC: torch.Tensor, i: int, grid: TokenGrid, valid_BT: torch.Tensor | None) -> torch.Tensor:

@@ -12,7 +12,7 @@ class LengthBatches(Sampler[list[tuple[int, int]]]):
 
     A key is (epoch, place): the data set seeds its augmentation from both, whichever worker serves it. The place is the
     clip's index; the n-th repeat of a clip in one epoch has n times the number of clips added to it, so that it is
-    augmented differently. Each rank gets every `ranks`-th batch of one common order.
+    augmented differently. A step's batch is the same however many ranks share it: each gets every `ranks`-th clip.
 
     Args:
         lengths: length of each clip, in any unit.
@@ -42,12 +42,17 @@ class LengthBatches(Sampler[list[tuple[int, int]]]):
         # Rounded down, since the draw of an epoch gives the sum of the factors, rounded down or up.
         self.total = len(lengths) if factors is None else int(factors.sum())
         # A set smaller than one batch still trains.
-        self.batch_size = min(batch_size, max(self.total // ranks, 1))
+        self.step_size = min(batch_size, max(self.total // ranks, 1)) * ranks
         self.seed, self.rank, self.ranks, self.pool, self.epoch = seed, rank, ranks, pool, 0
+        self._begun = (-1, 0)
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning at the start of each epoch."""
         self.epoch = epoch
+
+    def skip(self, *, epoch: int, batches: int) -> None:
+        """Leaves out the first batches of one epoch, which a broken run has seen."""
+        self._begun = (epoch, batches)
 
     @property
     def sampler(self) -> "LengthBatches":
@@ -55,19 +60,19 @@ class LengthBatches(Sampler[list[tuple[int, int]]]):
         return self
 
     def __len__(self) -> int:
-        return self.total // self.batch_size // self.ranks
+        return self.total // self.step_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
         order = self._shuffled(generator)
         clips = len(self.lengths)
         order = torch.cat(
-            [pool[self.lengths[pool % clips].argsort(stable=True)] for pool in order.split(self.batch_size * self.pool)]
+            [pool[self.lengths[pool % clips].argsort(stable=True)] for pool in order.split(self.step_size * self.pool)]
         )
-        batches = order[: len(order) // self.batch_size * self.batch_size].split(self.batch_size)
-        shuffled = [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
-        for batch in shuffled[self.rank : len(self) * self.ranks : self.ranks]:
-            yield [(self.epoch, place) for place in batch.tolist()]
+        batches = order[: len(self) * self.step_size].split(self.step_size)
+        epoch, begun = self._begun
+        for index in torch.randperm(len(batches), generator=generator).tolist()[begun if epoch == self.epoch else 0 :]:
+            yield [(self.epoch, place) for place in batches[index][self.rank :: self.ranks].tolist()]
 
     def _shuffled(self, generator: torch.Generator) -> Tensor:
         """(total,) places of the clips of an epoch, in random order."""

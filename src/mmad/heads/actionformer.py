@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmad.errors import MmadError
 from mmad.heads.anchor_free import AnchorFreeHead, PointPredictions
+from mmad.layers.drop import DropChannels
 from mmad.layers.masked_conv import MaskedConv1d
 from mmad.layers.pyramid import PyramidBlock, sinusoid
 from mmad.segments import Segments
@@ -104,7 +105,7 @@ class ActionFormer(nn.Module):
                 path_drop=path_drop,
             )
 
-        self.input_drop = nn.Dropout1d(input_drop)
+        self.input_drop = DropChannels(input_drop)
         self.embed = nn.ModuleList(MaskedConv1d(channels if index else in_channels, channels) for index in range(convs))
         self.stem = nn.ModuleList(block(1) for _ in range(stem))
         self.branch = nn.ModuleList(block(2) for _ in range(levels - 1))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mmad.assignment import Points, assign, pyramid_points
 from mmad.errors import MmadError
+from mmad.layers.drop import process
 from mmad.layers.masked_conv import MaskedConv1d
 from mmad.losses import class_balanced_weights, diou_loss, focal_loss, smoothed
 from mmad.segments import Segments
@@ -202,12 +203,18 @@ class AnchorFreeHead(nn.Module):
 
     @torch.no_grad()
     def _normalizer(self, positives: Tensor) -> Tensor:
-        """What the losses are divided by: the positives' running mean in training, their number otherwise."""
-        positives = positives.clamp(min=1).float()
+        """What the losses are divided by: the positives' running mean in training, their number otherwise.
+
+        With several processes it is each one's share of the positives of all, so that the mean of their losses is the
+        loss of one process that has all clips.
+        """
         if not self.training:
-            return positives
+            return positives.clamp(min=1).float()
+        _, ranks = process()
+        if ranks > 1:
+            torch.distributed.all_reduce(positives)
         # In place, since DDP holds on to the buffer; a copy leaves, since the graph holds on to the divisor.
-        return self.loss_normalizer.lerp_(positives, 1 - self.momentum).clone()
+        return self.loss_normalizer.lerp_(positives.clamp(min=1).float(), 1 - self.momentum) / ranks
 
 
 def _is_part(value: object) -> bool:

@@ -2,10 +2,11 @@
 
 import torch
 import torch.nn.functional as F
-from timm.layers import DropPath, LayerScale
+from timm.layers import LayerScale
 from torch import Tensor, nn
 
 from mmad.layers.attention import MaskedConvAttention
+from mmad.layers.drop import DropPath
 
 
 class PyramidBlock(nn.Module):

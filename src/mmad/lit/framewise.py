@@ -14,6 +14,7 @@ from torchmetrics.classification import MultilabelAveragePrecision
 
 from mmad.data.clips import Batch
 from mmad.lit.optimizers import per_step
+from mmad.lit.seeding import seed_step
 from mmad.segments import Segments
 
 
@@ -72,8 +73,8 @@ class FramewiseModule(L.LightningModule):
         return per_step(optimizer, self.make_scheduler, self.trainer)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Makes dropout depend on seed, step and rank alone."""
-        torch.manual_seed(((self.seed * 1_000_003 + self.global_step) * 1_003 + self.global_rank) % 2**63)
+        """Makes dropout depend on seed and step alone."""
+        seed_step(self.seed, self.global_step)
 
     def _logits_and_labels(self, batch: Batch) -> tuple[Tensor, Tensor]:
         mask_BT = batch["mask_BT"]
@@ -85,7 +86,9 @@ class FramewiseModule(L.LightningModule):
         """Binary cross-entropy of all classes at all valid steps."""
         logits, labels = self._logits_and_labels(batch)
         loss = F.binary_cross_entropy_with_logits(logits, labels.float())
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch["windows"]))
+        self.log(
+            "train/loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["windows"])
+        )
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:

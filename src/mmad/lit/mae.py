@@ -66,7 +66,7 @@ class MaskedAutoencodingModule(L.LightningModule):
         chunks = valid_chunks(batch["video_BCFHW"], batch["mask_BT"])
         masked = self._masks(len(chunks), self._training_seed(batch_index)).to(chunks.device)
         loss = self.model.loss(chunks, masked)
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(chunks))
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(chunks))
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:

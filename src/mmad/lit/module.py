@@ -15,6 +15,7 @@ from mmad.data.clips import Batch
 from mmad.detector import Detector
 from mmad.errors import MmadError
 from mmad.lit.optimizers import per_step
+from mmad.lit.seeding import seed_step
 from mmad.metrics import DetectionMAP
 from mmad.segments import Segments
 from mmad.taxonomy import Taxonomy
@@ -61,8 +62,8 @@ class DetectionModule(L.LightningModule):
         return per_step(optimizer, self.make_scheduler, self.trainer)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Makes dropout depend on seed, step and rank alone, so that a resumed run repeats an unbroken one."""
-        torch.manual_seed(((self.seed * 1_000_003 + self.global_step) * 1_003 + self.global_rank) % 2**63)
+        """Makes dropout depend on seed and step alone."""
+        seed_step(self.seed, self.global_step)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The sum of the head's losses on one batch."""
@@ -75,9 +76,11 @@ class DetectionModule(L.LightningModule):
                 f"learning rate, or use trainer.precision=32-true or bf16-mixed instead of 16-mixed."
             )
         size = len(batch["windows"])
-        self.log("train/loss", total.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=size)
+        self.log(
+            "train/loss", total.detach(), prog_bar=True, on_step=False, on_epoch=True, sync_dist=True, batch_size=size
+        )
         for name, value in losses.items():
-            self.log(f"train/{name}", value.detach(), on_step=False, on_epoch=True, batch_size=size)
+            self.log(f"train/{name}", value.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
         return total
 
     def on_validation_epoch_start(self) -> None:

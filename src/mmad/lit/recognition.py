@@ -16,6 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from mmad.data.clips import Batch
 from mmad.errors import MmadError
 from mmad.lit.optimizers import per_step
+from mmad.lit.seeding import seed_step
 from mmad.taxonomy import Taxonomy
 
 
@@ -110,8 +111,8 @@ class RecognitionModule(L.LightningModule):
         return per_step(optimizer, self.make_scheduler, self.trainer)
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
-        """Makes dropped paths depend on seed, step and rank alone, so that a resumed run repeats an unbroken one."""
-        torch.manual_seed(((self.seed * 1_000_003 + self.global_step) * 1_003 + self.global_rank) % 2**63)
+        """Makes dropped paths depend on seed and step alone."""
+        seed_step(self.seed, self.global_step)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits (B, K) of actions and (B, G) of body groups of B windows."""
@@ -130,7 +131,7 @@ class RecognitionModule(L.LightningModule):
         )
         size = len(batch["windows"])
         for name, value in (("loss", of_action + of_body), ("action_loss", of_action), ("body_loss", of_body)):
-            self.log(f"train/{name}", value.detach(), on_step=False, on_epoch=True, batch_size=size)
+            self.log(f"train/{name}", value.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
         return of_action + of_body
 
     def on_validation_epoch_start(self) -> None:
