@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from mmad.cli import data, evaluate, pretrain, train
+from mmad.cli import data, evaluate, pretrain, report, train
 
 COMMANDS = {
     "mmad-train": train.main,
     "mmad-eval": evaluate.main,
     "mmad-pretrain": pretrain.main,
     "mmad-data": data.main,
+    "mmad-report": report.main,
 }
 
 Command = Callable[..., int]

@@ -15,7 +15,7 @@ from mmad.cli.entry import conf_dir
 GROUPS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in conf_dir().glob("*/*.yaml")
-    if path.parent.name not in ("objective", "recipe", "data")
+    if path.parent.name not in ("objective", "recipe", "data", "table")
 )
 DATA = [
     "data=demo",

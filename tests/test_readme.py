@@ -7,10 +7,17 @@ from pathlib import Path
 import pytest
 
 from mmad.cli.entry import check_arguments
+from mmad.cli.report import with_words
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-CONFIGS = {"mmad-train": "train", "mmad-eval": "eval", "mmad-pretrain": "pretrain", "mmad-data": "dataset"}
+CONFIGS = {
+    "mmad-train": "train",
+    "mmad-eval": "eval",
+    "mmad-pretrain": "pretrain",
+    "mmad-data": "dataset",
+    "mmad-report": "compare",
+}
 
 
 def commands() -> list[str]:
@@ -25,7 +32,7 @@ def test_command_is_accepted(line: str) -> None:
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert set(arguments) <= set(targets)
     elif name in CONFIGS:
-        check_arguments([a for a in arguments if not a.startswith("ckpt=")], config=CONFIGS[name])
+        check_arguments(with_words([a for a in arguments if not a.startswith("ckpt=")]), config=CONFIGS[name])
     else:
         assert Path(name).name == "python"
         assert (ROOT / arguments[0]).is_file()
