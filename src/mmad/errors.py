@@ -18,6 +18,19 @@ class MmadError(ValueError):
         self.kind, self.clip, self.split = kind, clip, split
 
 
+class Stopped(Exception):
+    """A signal asked the work to end, and it ended in good order.
+
+    Args:
+        message: what was kept, and how to go on.
+        signal: its number.
+    """
+
+    def __init__(self, message: str, *, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
 OnFault = Callable[[MmadError], None]
 """What a reader does with a part that cannot be right: `refuse` the whole, or note the fault and go on without it."""
 

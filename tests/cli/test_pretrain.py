@@ -125,7 +125,8 @@ def test_any_folder_of_videos_will_do(
     assert command("mmad-pretrain", "data=videos", f"data.root={root}", *TINY, *few) == 2
     assert "has no ground truth" in capsys.readouterr().err
     next((root / "train").glob("*.mp4")).write_bytes(b"damaged")
-    assert command("mmad-pretrain", "objective=mae", "data=videos", f"data.root={root}", *TINY, *few) == 2
+    elsewhere = [*few[:-1], "hydra.run.dir=elsewhere"]
+    assert command("mmad-pretrain", "objective=mae", "data=videos", f"data.root={root}", *TINY, *elsewhere) == 2
     assert "this video cannot be read" in capsys.readouterr().err
 
 

@@ -4,14 +4,19 @@ Nothing here imports torch, so that `--help` and a mistyped option answer at onc
 """
 
 import difflib
+import errno
+import hashlib
 import itertools
 import os
+import re
 import secrets
 import sys
+import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any, NoReturn
 
 import hydra
@@ -20,18 +25,32 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from platformdirs import user_cache_dir
 
-from mmad.errors import MmadError
+from mmad.cli import sweep
+from mmad.cli.ranks import processes_of_a_job
+from mmad.errors import MmadError, Stopped
+from mmad.formats.whole_file import write_whole
 
-Task = Callable[[DictConfig], None]
+Task = Callable[[DictConfig], float | None]
 
-_COMMANDS = {"train": "mmad-train", "pretrain": "mmad-pretrain", "dataset": "mmad-data", "eval": "mmad-eval"}
+_SWEPT = "MMAD_SWEPT"
+"""Environment variable with the names that the command line's sweep goes through, for whichever process runs a job."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_COMMANDS = {
+    "train": "mmad-train",
+    "pretrain": "mmad-pretrain",
+    "dataset": "mmad-data",
+    "eval": "mmad-eval",
+    "compare": "mmad-report",
+}
 """The command of each configuration."""
 
 
@@ -44,38 +63,100 @@ def conf_dir() -> Path:
 
 def prepare_environment() -> None:
     """Sets what the configuration reads: a stamp that all ranks of a run share, and the cache folder."""
-    stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}"
-    os.environ.setdefault("MMAD_STAMP", stamp)
+    os.environ.setdefault("MMAD_STAMP", _stamp())
     os.environ.setdefault("MMAD_CACHE", user_cache_dir("mmad"))
+
+
+def _stamp() -> str:
+    """Names the run: by time, or where somebody else starts its ranks, or starts it again, by what all of them know."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is not None and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        return f"slurm-{job}_{hashlib.sha256(repr(sys.argv[1:]).encode()).hexdigest()[:6]}"
+    if os.environ.get("TORCHELASTIC_RUN_ID", "none") != "none":
+        return f"torchrun-{os.environ['TORCHELASTIC_RUN_ID']}"
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(2)}"
+
+
+def job_name(overrides: Sequence[str], searched: Mapping[str, Any] | None = None) -> str:
+    """Names the folder of a sweep's job by its settings, so that the same settings find it again.
+
+    Args:
+        overrides: of the job.
+        searched: names, as keys, that the sweep goes through, beside those that the command line does.
+
+    Returns:
+        What the sweep goes through, and of all else a hash.
+
+    >>> job_name(["experiment=table4", "adapter=dsta", "seed=1"], {"adapter": "standard,dsta", "seed": "0,1"})
+    'adapter=dsta,seed=1'
+    >>> job_name(["data.root=/data/a", "data.resolution=[64,48]"], {"data.resolution": "[64,48],[96,64]"})
+    'data.resolution=64-48,with-f61314'
+    """
+    swept = {*(searched or ()), *filter(None, os.environ.get(_SWEPT, "").split(","))}
+    # Of what the experiment goes through and the command line sets anew, the latter counts.
+    overrides = list({override.partition("=")[0]: override for override in overrides}.values())
+    parts = [override for override in overrides if override.partition("=")[0].lstrip("+") in swept]
+    rest = [each for each in overrides if each not in parts and not each.lstrip("+").startswith("experiment=")]
+    names = [re.sub(r"[^\w.=+~-]+", "-", re.sub(r"[\[\]'\"]", "", part)) for part in parts]
+    if rest or not names:
+        names.append(f"with-{hashlib.sha256(repr(sorted(rest)).encode()).hexdigest()[:6]}")
+    name = ",".join(names)
+    return name if len(name) <= 150 else f"{name[:130]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def sweep_name() -> str | None:
+    """Name of the folder of the running job's sweep; None where it is none's."""
+    job = HydraConfig.get()
+    return Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
+
+
+OmegaConf.register_new_resolver("mmad_job", job_name, replace=True)
+OmegaConf.register_new_resolver("mmad_sweep", sweep_name, replace=True)
 
 
 def run(task: Task, *, config: str) -> None:
     """Runs a command: checks its arguments, composes its configuration and calls the task once per job.
 
-    A job of a sweep that fails does not keep the others from running.
+    A job of a sweep that fails does not keep the others from running; its folder keeps what went wrong.
 
     Args:
-        task: the work, given the composed configuration.
+        task: the work, given the composed configuration; returns what a search makes larger, if there is such a thing.
         config: name of the command's file in `conf/`.
 
     Raises:
-        SystemExit: with code 2 after one sentence on standard error, for whatever a user can mend.
+        SystemExit: with code 2 after one sentence on standard error, for whatever a user can mend; with 128 and the
+            signal's number after a signal that asked it to stop.
     """
     prepare_environment()
     debug = any(argument.lower() == "debug=true" for argument in sys.argv[1:])
-    failed: list[str] = []
 
-    def guarded(cfg: DictConfig) -> None:
+    def guarded(cfg: DictConfig) -> float | None:
+        failure = output_dir() / sweep.FAILURE
+        sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+        failure.unlink(missing_ok=True)
         try:
-            task(cfg)
+            with processes_of_a_job():
+                return task(cfg)
+        except Stopped as stopped:
+            print(str(stopped), file=sys.stderr)
+            raise SystemExit(128 + stopped.signal) from None
+        except SystemExit as end:
+            # Of Lightning, for a SIGTERM before the first step; its code says that all went well.
+            raise SystemExit(128 + SIGTERM) if type(end).__name__ == "SIGTERMException" else end from None
         except Exception as error:
             message = _message(error)
-            if debug or message is None:
-                raise
-            if HydraConfig.get().mode != RunMode.MULTIRUN:
+            if not sweeping:
+                if os.environ.get("LOCAL_RANK", "0") != "0":
+                    write_whole(failure, f"{message or repr(error)}\n".encode())
+                if debug or message is None:
+                    raise
                 stop(message)
-            failed.append(f"job {HydraConfig.get().job.num} ({HydraConfig.get().job.override_dirname}): {message}")
-            print(f"error: {failed[-1]}", file=sys.stderr)
+            if debug or message is None:
+                traceback.print_exc()
+            message = message or f"{type(error).__name__}: {error}"
+            write_whole(failure, f"{message}\n".encode())
+            print(f"error: {output_dir().name}: {message}", file=sys.stderr)
+            return float("nan")
 
     try:
         check_arguments(sys.argv[1:], config=config)
@@ -86,8 +167,8 @@ def run(task: Task, *, config: str) -> None:
     with warnings.catch_warnings():
         warnings.showwarning = _say
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config)(guarded)()
-    if failed:
-        stop(f"{len(failed)} of the sweep's jobs failed: {'; '.join(failed)}")
+    if failed := sweep.conclude():
+        stop(failed)
 
 
 def _say(message: Warning | str, *_: object, **__: object) -> None:
@@ -115,6 +196,8 @@ def _message(error: BaseException) -> str | None:
     if isinstance(cause, MmadError):
         # An error in a data loader's worker arrives with its traceback as text.
         return str(cause).rpartition("MmadError: ")[2].strip()
+    if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+        return f"{cause.filename or 'A file'} cannot be written ({cause.strerror}); make room, or choose another place."
     if isinstance(error, InstantiationException):
         return f"The configuration does not build: {cause} ({str(error).splitlines()[-1].strip()})."
     if isinstance(error, OmegaConfBaseException):
@@ -137,6 +220,7 @@ def check_arguments(arguments: Sequence[str], *, config: str) -> None:
     if any(only_prints) or told.config_dir or told.config_name or told.config_path:
         return  # Hydra says itself what is wrong with these
     overrides = [o for o in map(_parse, told.overrides) if not o.key_or_group.startswith("hydra")]
+    os.environ[_SWEPT] = ",".join(o.key_or_group for o in overrides if o.is_sweep_override())
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         groups = {name: loader.get_group_options(name) for name in loader.list_groups("")}
@@ -206,6 +290,8 @@ def _values(override: Override, options: Sequence[str] = ()) -> list[str]:
     value = override.value()
     if isinstance(value, Glob):
         return value.filter(list(options))
+    if isinstance(value, IntervalSweep):
+        return [str(value.start)]
     if override.is_discrete_sweep():
         return list(override.sweep_string_iterator())
     return [override.get_value_element_as_str()]

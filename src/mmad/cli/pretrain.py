@@ -36,18 +36,25 @@ def main() -> None:
 
 def pretrain(cfg: DictConfig) -> None:
     """Pre-trains one configuration; its weights go into `backbone.weights` of mmad-train."""
-    from mmad.cli.train import begin, introduce, shown
+    from mmad.cli.train import begin, done_before, introduce, shown
 
-    folder, data = begin(cfg)
+    folder, data, earlier = begin(cfg)
+    if earlier.finished:
+        done_before(folder)
+        return
     from hydra.utils import get_class, instantiate
     from lightning.pytorch.callbacks import ModelCheckpoint
 
     from mmad.backbones.checkpoints import save_weights
+    from mmad.cli.surroundings import Surroundings, effective_batch
     from mmad.cli.tracking import log_pictures
     from mmad.lit.callbacks import Progress
+    from mmad.lit.checkpoint_io import WholeCheckpoints
+    from mmad.lit.costs import Costs, write_costs
     from mmad.lit.loggers import finish, keep_earlier
     from mmad.lit.mae import MaskedAutoencodingModule
     from mmad.lit.recognition import RecognitionModule
+    from mmad.lit.stopping import Stopping
 
     backbone = instantiate(cfg.backbone, _convert_="all")
     kind = get_class(cfg.objective._target_)
@@ -69,28 +76,33 @@ def pretrain(cfg: DictConfig) -> None:
         seed=cfg.seed,
         **needs,
     )
-    if cfg.ckpt is not None:
-        _check_fits(Path(cfg.ckpt), module)
+    if earlier.checkpoint is not None:
+        _check_fits(earlier.checkpoint, module)
     last = ModelCheckpoint(
         folder / "checkpoints", filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
+    costs = Costs()
     trainer = instantiate(
         cfg.trainer,
         logger=list(instantiate(cfg.logger).values()),
-        callbacks=[Progress(folder, command="mmad-pretrain"), last],
+        callbacks=[Progress(folder, command="mmad-pretrain"), costs, Stopping(folder, command="mmad-pretrain"), last],
+        plugins=[WholeCheckpoints()],
         default_root_dir=str(folder),
         enable_progress_bar=sys.stderr.isatty(),
     )
+    report = module.model.load_report if isinstance(module, MaskedAutoencodingModule) else backbone.load_report
+    batch = effective_batch(cfg, trainer)
+    splits = ("train", "val") if data.validates else ("train",)
+    trainer.callbacks.append(Surroundings(folder, seed=cfg.seed, effective_batch=batch, splits=splits, weights=report))
     if trainer.is_global_zero:
-        keep_earlier(folder)
+        keep_earlier(folder, anew=earlier.checkpoint is None)
         introduce(cfg, module, folder)
-        masked = isinstance(module, MaskedAutoencodingModule)
-        report = module.model.load_report if masked else backbone.load_report
         if report is not None:
             print(report)
     start = time.monotonic()
     try:
-        trainer.fit(module, data, ckpt_path=cfg.ckpt)
+        trainer.fit(module, data, ckpt_path=earlier.checkpoint)
+        cost = costs.told(trainer, module)
         told = {name: float(value) for name, value in trainer.callback_metrics.items()}
         path = folder / "weights.safetensors"
         metadata = {
@@ -119,6 +131,7 @@ def pretrain(cfg: DictConfig) -> None:
         written = [path, folder / "metrics.csv", *pictures]
         if isinstance(module, RecognitionModule) and module.found:
             written += _conclude(module, data, folder)
+        write_costs(folder, {**cost, "best": None})
         print()
         for each in written:
             print(f"  {shown(each)}")

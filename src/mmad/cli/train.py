@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from mmad.cli.entry import output_dir, plain, run, stop, warn
+from mmad.cli.ranks import launch_single_jobs, quoted
 from mmad.errors import MmadError
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
     from torch import nn
 
+    from mmad.cli.earlier import Earlier
     from mmad.lit.datamodule import ClipDataModule
     from mmad.lit.module import DetectionModule
     from mmad.report import Evaluation, Reporting
@@ -67,12 +69,7 @@ def continued(arguments: list[str], *, runs: Path = RUNS) -> list[str]:
     new = [a for a in arguments if not a.startswith("ckpt=")]
     said = {a.partition("=")[0] for a in new}
     kept = [o for o in before if o.partition("=")[0] not in said | {"ckpt"}]
-    return [*kept, *new, f"ckpt={_quoted(path.resolve())}", f"hydra.run.dir={_quoted(folder)}"]
-
-
-def _quoted(path: Path) -> str:
-    """A path as Hydra's grammar reads it, whatever signs are in it."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return [*kept, *new, f"ckpt={quoted(str(path.resolve()))}", f"hydra.run.dir={quoted(str(folder))}"]
 
 
 def check_device(trainer: DictConfig) -> None:
@@ -104,26 +101,33 @@ def check_device(trainer: DictConfig) -> None:
         raise MmadError(f"trainer.precision={trainer.precision}: choose {', '.join(PRECISIONS)}.")
 
 
-def train(cfg: DictConfig) -> None:
-    """Trains, evaluates and reports one configuration."""
-    folder, data = begin(cfg)
+def train(cfg: DictConfig) -> float | None:
+    """Trains, evaluates and reports one configuration; returns the best AVG on `val`, in percent."""
+    folder, data, earlier = begin(cfg)
+    if earlier.finished:
+        return done_before(folder)
     from hydra.utils import instantiate
     from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
 
     from mmad.cli.build import build_detector, load_trained, read_checkpoint, recipe
+    from mmad.cli.surroundings import Surroundings, effective_batch
+    from mmad.cli.tracking import log_pictures
     from mmad.data.balance import class_counts
     from mmad.lit.callbacks import Progress, SelfContained, TrainedEMA
+    from mmad.lit.checkpoint_io import WholeCheckpoints
+    from mmad.lit.costs import Costs, write_costs
     from mmad.lit.loggers import describe, keep_earlier
     from mmad.lit.loggers import finish as finish_logging
     from mmad.lit.module import DetectionModule
+    from mmad.lit.stopping import Stopping
 
     reporting = instantiate(cfg.report, _convert_="all")
     remarks = data.check_training()
     detector = build_detector(cfg, taxonomy=data.taxonomy)
     warn(remarks)
     told = recipe(cfg, detector, taxonomy=data.taxonomy)
-    if cfg.ckpt is not None:
-        load_trained(detector, read_checkpoint(Path(cfg.ckpt)), weights=cfg.backbone.weights)
+    if earlier.checkpoint is not None:
+        load_trained(detector, read_checkpoint(earlier.checkpoint), weights=cfg.backbone.weights)
     module = DetectionModule(
         detector,
         taxonomy=data.taxonomy,
@@ -142,7 +146,9 @@ def train(cfg: DictConfig) -> None:
     last = ModelCheckpoint(
         folder / "checkpoints", filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    callbacks = [TrainedEMA(decay=cfg.ema), SelfContained(told), Progress(folder), best, last]
+    costs = Costs()
+    stopping = Stopping(folder, command="mmad-train")
+    callbacks = [TrainedEMA(decay=cfg.ema), SelfContained(told), Progress(folder), costs, stopping, best, last]
     if cfg.head.get("class_balance") is not None:
 
         def balance(*_: object) -> None:
@@ -154,11 +160,22 @@ def train(cfg: DictConfig) -> None:
         cfg.trainer,
         logger=list(instantiate(cfg.logger).values()),
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         default_root_dir=str(folder),
         enable_progress_bar=sys.stderr.isatty(),
     )
+    batch = effective_batch(cfg, trainer)
+    trainer.callbacks.append(
+        Surroundings(
+            folder,
+            seed=cfg.seed,
+            effective_batch=batch,
+            splits=("train", "val", data.evaluate_split),
+            weights=detector.backbone.load_report,  # type: ignore[arg-type]
+        )
+    )
     if trainer.is_global_zero:
-        keep_earlier(folder)
+        keep_earlier(folder, anew=earlier.checkpoint is None)
         introduce(cfg, detector, folder)
         if detector.backbone.load_report is not None:
             print(detector.backbone.load_report)
@@ -166,37 +183,59 @@ def train(cfg: DictConfig) -> None:
             print("warning: backbone.weights is not set, so the frozen backbone is random", file=sys.stderr)
     describe(trainer.loggers, plain(cfg))
     try:
-        trainer.fit(module, data, ckpt_path=cfg.ckpt)
+        trainer.fit(module, data, ckpt_path=earlier.checkpoint)
+        cost = costs.told(trainer, module)
+        value = None if best.best_model_score is None else float(best.best_model_score)
         chosen = Path(best.best_model_path or last.best_model_path)
         load_trained(detector, read_checkpoint(chosen), weights=cfg.backbone.weights)
         trainer.test(module, data, verbose=False)
         if trainer.is_global_zero:
             written = [chosen, folder / "metrics.csv"]
             finish(module, data, folder, reporting=reporting, loggers=trainer.loggers, written=written)
+            # Real people's pictures leave this machine only when asked for.
+            if data.make is not None or cfg.log_pictures:
+                log_pictures(trainer.loggers, [folder / "timeline.png"])
+            write_costs(folder, {**cost, "best": value})
             print(f"\nNext: open {shown(folder / 'report.html')}, or mmad-eval checkpoint={shown(chosen)}")
     finally:
         finish_logging(trainer.loggers)
+    return value
 
 
-def begin(cfg: DictConfig) -> "tuple[Path, ClipDataModule]":
-    """What every training command does first: checks the device, seeds, and gives the run's folder and its data."""
+def begin(cfg: DictConfig) -> "tuple[Path, ClipDataModule, Earlier]":
+    """What every training command does first: checks the device and seeds.
+
+    Returns:
+        The run's folder, its data, and what an earlier part of the run has left in the folder.
+    """
     check_device(cfg.trainer)
     import lightning as L
     from hydra.utils import instantiate
 
+    from mmad.cli.earlier import earlier_part
+
     quiet()
+    launch_single_jobs()
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    return output_dir(), instantiate(cfg.data, _convert_="all")
+    folder = output_dir()
+    earlier = earlier_part(cfg, folder)
+    if earlier.checkpoint is not None and cfg.ckpt is None and os.environ.get("LOCAL_RANK", "0") == "0":
+        print(f"{shown(folder)} holds an unfinished part of this run, which goes on")
+    return folder, instantiate(cfg.data, _convert_="all"), earlier
+
+
+def done_before(folder: Path) -> float | None:
+    """Says that a run with the same settings is finished; returns its best AVG on `val`, in percent."""
+    from mmad.lit.costs import COSTS
+
+    print(f"{shown(folder)} holds this run, finished; with another hydra.run.dir=... it is done anew")
+    return json.loads((folder / COSTS).read_text())["best"]
 
 
 def introduce(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
-    """Writes the resolved configuration and the environment, and says what is about to be trained."""
-    from mmad.cli.versions import versions
-
+    """Writes the resolved configuration and says what is about to be trained."""
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(plain(cfg)), folder / "config.yaml")
-    told = {"command": shlex.join(sys.argv), **versions()}
-    (folder / "environment.json").write_text(json.dumps(told, indent=2) + "\n")
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     trained, total = sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
     print(f"{shown(folder)}: training {trained:,} of {total:,} parameters")

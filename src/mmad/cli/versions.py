@@ -1,11 +1,18 @@
 """What a result was made with."""
 
+import hashlib
+import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+_CHECKOUT = Path(__file__).parents[3]
+"""Where the sources lie, if they are a checkout."""
 
 
 @cache
@@ -21,13 +28,29 @@ def versions() -> dict[str, str]:
         found["revision"] = _git("describe", "--always", "--dirty", "--abbrev=12")
     except (OSError, subprocess.SubprocessError):
         found["revision"] = "unknown"
+    lock = _CHECKOUT / "requirements.lock"
+    found["lock"] = hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "unknown"
     return found
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores, memory in bytes and GPUs of this machine."""
+    import torch
+
+    processor = platform.processor()
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    memory = None
+    with suppress(OSError, ValueError, AttributeError):
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {"processor": processor or "unknown", "cores": os.cpu_count(), "memory": memory, "gpus": gpus}
 
 
 def _git(*arguments: str) -> str:
     """What git says in our own checkout; an installed package may lie inside somebody else's."""
-    package = Path(__file__).parents[1]
-    if not (package.parents[1] / ".git").exists():
+    if not (_CHECKOUT / ".git").exists():
         return "unknown"
-    told = subprocess.run(["git", *arguments], cwd=package, capture_output=True, text=True, timeout=10, check=True)
+    told = subprocess.run(["git", *arguments], cwd=_CHECKOUT, capture_output=True, text=True, timeout=10, check=True)
     return told.stdout.strip()

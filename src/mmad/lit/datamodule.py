@@ -1,5 +1,6 @@
 """The data module: annotated clips of three splits, dealt to ranks in batches."""
 
+import hashlib
 import itertools
 import os
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from mmad.data.balance import repeat_factors, repeat_share
 from mmad.data.cache import DiskFrames, FileFrames, Frames, MemoryFrames
 from mmad.data.clips import Batch, EvaluationWindows, Item, TrainingClips, Transform, collate, shuffle_labels
 from mmad.data.grid import Grid
+from mmad.data.manifest import MANIFEST
 from mmad.data.sampler import LengthBatches
 from mmad.data.sources.source import EXCLUSIONS, Source
 from mmad.data.transforms import CoverCrop, Size, StillChunks, height_width
@@ -95,15 +97,31 @@ class ClipDataModule(L.LightningDataModule):
         self.evaluated: Sequence[Clip] = ()
         self._frames: dict[str, Frames] = {}
         self._clips: dict[str, list[Clip]] = {}
-        self._next_epoch = 0
+        self.batches_done = 0  # of the running epoch, when a checkpoint is written within it
+        self._next_epoch, self._next_batch = 0, 0
 
     def state_dict(self) -> dict[str, int]:
-        """What a checkpoint at the end of an epoch must know of the data: the epoch to go on with."""
-        return {"next_epoch": self.trainer.current_epoch + 1 if self.trainer is not None else 0}
+        """What a checkpoint must know of the data: the epoch to go on with, and how many of its batches are done."""
+        epoch = 0 if self.trainer is None else self.trainer.current_epoch
+        return {"next_epoch": epoch if self.batches_done else epoch + 1, "batches_done": self.batches_done}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Takes up the epoch of a checkpoint."""
+        """Takes up the place of a checkpoint."""
         self._next_epoch = state_dict["next_epoch"]
+        self._next_batch = state_dict.get("batches_done", 0)
+
+    def fingerprint(self, *splits: str) -> dict[str, str | None]:
+        """Hashes (sha256) of the clips and instances of some splits, and of the manifest of the videos.
+
+        The manifest, which `mmad-data task=check` writes, holds the hash of each video; None without one.
+        """
+        told = hashlib.sha256()
+        for split in dict.fromkeys(splits):
+            for clip in self.clips(split):
+                told.update(repr((split, clip.id, clip.subject, clip.fps, clip.frames, clip.instances)).encode())
+        manifest = self.root / MANIFEST
+        videos = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None
+        return {"annotations": told.hexdigest(), "manifest": videos}
 
     def prepare_data(self) -> None:
         """Draws the clips if the root is one that the project fills itself, and fills a cache on disk.
@@ -251,6 +269,7 @@ class ClipDataModule(L.LightningDataModule):
         sampler = LengthBatches(lengths, batch_size=self.batch_size, seed=self.seed, factors=factors, **self._rank())
         # Workers of a resumed run ask for keys before Lightning tells the sampler its epoch.
         sampler.set_epoch(self._next_epoch)
+        sampler.skip(epoch=self._next_epoch, batches=self._next_batch)
         return DataLoader(dataset, batch_sampler=sampler, **self._loading)
 
     def val_dataloader(self) -> DataLoader[Item] | list[DataLoader[Item]]:
