@@ -122,7 +122,7 @@ sys.meta_path.insert(0, Dying())
     ("how", "told"),
     [
         ("os.kill(os.getpid(), 9)", "another process of this job was killed by SIGKILL"),
-        ("raise RuntimeError('broken')", "another process of this job ended with code 1: RuntimeError('broken')"),
+        ("raise RuntimeError('broken')", "another process of this job ended with code 1: RuntimeError: broken"),
     ],
     ids=["killed", "raised"],
 )

@@ -14,6 +14,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from signal import SIGTERM
@@ -117,7 +118,7 @@ OmegaConf.register_new_resolver("mmad_sweep", sweep_name, replace=True)
 def run(task: Task, *, config: str) -> None:
     """Runs a command: checks its arguments, composes its configuration and calls the task once per job.
 
-    A job of a sweep that fails does not keep the others from running; its folder keeps what went wrong.
+    What went wrong stays in the folder of a job that fails; it does not keep a sweep's others from running.
 
     Args:
         task: the work, given the composed configuration; returns what a search makes larger, if there is such a thing.
@@ -145,17 +146,16 @@ def run(task: Task, *, config: str) -> None:
             raise SystemExit(128 + SIGTERM) if type(end).__name__ == "SIGTERMException" else end from None
         except Exception as error:
             message = _message(error)
+            told = message or f"{type(error).__name__}: {error}"
+            with suppress(MmadError):
+                write_whole(failure, f"{told}\n".encode())
             if not sweeping:
-                if os.environ.get("LOCAL_RANK", "0") != "0":
-                    write_whole(failure, f"{message or repr(error)}\n".encode())
                 if debug or message is None:
                     raise
                 stop(message)
             if debug or message is None:
                 traceback.print_exc()
-            message = message or f"{type(error).__name__}: {error}"
-            write_whole(failure, f"{message}\n".encode())
-            print(f"error: {output_dir().name}: {message}", file=sys.stderr)
+            print(f"error: {output_dir().name}: {told}", file=sys.stderr)
             return float("nan")
 
     try:

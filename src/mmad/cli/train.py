@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shlex
+import shutil
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmad.cli.entry import output_dir, plain, run, stop, warn
 from mmad.cli.ranks import launch_single_jobs, quoted
 from mmad.errors import MmadError
+from mmad.formats.whole_file import write_whole
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -186,7 +188,8 @@ def train(cfg: DictConfig) -> float | None:
         trainer.fit(module, data, ckpt_path=earlier.checkpoint)
         cost = costs.told(trainer, module)
         value = None if best.best_model_score is None else float(best.best_model_score)
-        chosen = Path(best.best_model_path or last.best_model_path)
+        chosen = folder / "checkpoints" / "best.ckpt"
+        chosen = chosen if chosen.exists() else folder / "checkpoints" / "last.ckpt"
         load_trained(detector, read_checkpoint(chosen), weights=cfg.backbone.weights)
         trainer.test(module, data, verbose=False)
         if trainer.is_global_zero:
@@ -234,8 +237,11 @@ def done_before(folder: Path) -> float | None:
 
 def introduce(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
     """Writes the resolved configuration and says what is about to be trained."""
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.create(plain(cfg)), folder / "config.yaml")
+    path, text = folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain(cfg)))
+    # Never without the file: by it the next start knows its own earlier part.
+    if path.exists() and path.read_text() != text:
+        shutil.copyfile(path, folder / f"config.{1 + len(list(folder.glob('config.*.yaml')))}.yaml")
+    write_whole(path, text.encode())
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     trained, total = sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)
     print(f"{shown(folder)}: training {trained:,} of {total:,} parameters")

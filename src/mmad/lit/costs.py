@@ -25,6 +25,7 @@ class Costs(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What the next part of a broken run goes on from."""
+        self._count()
         return {"seconds": self.seconds, "peak": self.peak}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -38,6 +39,9 @@ class Costs(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Adds what has passed; validation is part of it."""
+        self._count()
+
+    def _count(self) -> None:
         now = time.monotonic()
         self.seconds, self._since = self.seconds + now - self._since, now
         self.peak = max(self.peak, _peak())

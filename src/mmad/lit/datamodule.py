@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import os
+import signal
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from mmad.data.sampler import LengthBatches
 from mmad.data.sources.source import EXCLUSIONS, Source
 from mmad.data.transforms import CoverCrop, Size, StillChunks, height_width
 from mmad.errors import MmadError
+from mmad.lit.stopping import SIGNALS
 from mmad.taxonomy import Taxonomy
 
 # Clips are decoded a little larger than the model's input, so that random crops are not blown up; OpenTAD decodes at a
@@ -305,6 +307,13 @@ class ClipDataModule(L.LightningDataModule):
         return {
             "collate_fn": partial(collate, grid=self.grid),
             "num_workers": self.workers,
+            "worker_init_fn": _outlast_signals,
             "persistent_workers": self.workers > 0,
             "pin_memory": torch.cuda.is_available(),
         }
+
+
+def _outlast_signals(_: int) -> None:
+    """Leaves it to the process that trains what becomes of a signal to all: a decoding one that dies would end it."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -76,7 +76,7 @@ def keep_earlier(folder: Path, *, anew: bool) -> None:
         folder: the run's folder.
         anew: whether the run starts from the beginning, so that checkpoints are none of its own.
     """
-    names = ["metrics.csv", "config.yaml", "environment.json", "training.json", "metrics.json"]
+    names = ["metrics.csv", "environment.json", "training.json", "metrics.json"]
     for path in (folder / name for name in (*names, *(["checkpoints"] if anew else []))):
         if path.exists():
             number = 1 + len(list(folder.glob(f"{path.stem}.*{path.suffix}")))

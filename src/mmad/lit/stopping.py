@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 
 from mmad.errors import Stopped
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
 """SLURM sends the first before it takes a job's place away, and the second on request before time is up."""
 
 
@@ -79,7 +79,7 @@ class Stopping(Callback):
 
     def _end(self, trainer: L.Trainer, when: str) -> None:
         number = self._received or signal.SIGTERM
-        if number == signal.SIGUSR1 and trainer.is_global_zero:
+        if number == getattr(signal, "SIGUSR1", None) and trainer.is_global_zero:
             _requeue()
         raise Stopped(
             f"stopped by {signal.Signals(number).name} {when}; {self.command} ckpt={self.folder} goes on from there",
