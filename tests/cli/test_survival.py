@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 
 from commands import Command
+from mmad.cli.earlier import alone_in, numbered
+from mmad.errors import MmadError
 from mmad.lit.checkpoint_io import WholeCheckpoints
 from mmad.lit.datamodule import ClipDataModule
 from mmad.lit.module import DetectionModule
@@ -58,7 +61,8 @@ def test_a_run_that_is_asked_to_stop_goes_on_with_the_next_batch(
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    monkeypatch.setenv("SLURM_JOB_NAME", "bash")  # else Lightning takes the test for a job of SLURM
+    monkeypatch.setenv("SLURM_JOB_NAME", "training")
+    monkeypatch.setenv("SLURM_NTASKS", "1")
     arguments = [*small, *settings, "data.batch_size=4"]
     assert command("mmad-train", *arguments, "hydra.run.dir=whole") == 0
     seen: list[list[tuple[int, float]]] = []
@@ -110,6 +114,65 @@ def test_a_finished_run_is_not_done_again(
     assert command("mmad-train", *arguments, "seed=1") == 0
     assert json.loads(Path("run/training.1.json").read_text()) == cost
     assert Path("run/checkpoints.1/last.ckpt").exists()
+
+
+def test_an_experiments_job_is_continued_as_the_job_that_it_is(
+    command: Command, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The experiment asks for a sweep; what is continued is one run of it, in its own folder."""
+    few = [*small, "trainer.max_epochs=1", "trainer.limit_train_batches=1", "hydra.sweep.dir=sweep"]
+    assert command("mmad-train", "experiment=table3_dsta", "seed=1", *few) == 0
+    (job,) = (path for path in Path("sweep").iterdir() if path.is_dir())
+    assert job.name.startswith("seed=1,with-")
+    told = capsys.readouterr().out
+    assert f"1 job\n  {job}  done, AVG " in told
+    assert command("mmad-train", f"ckpt='{job}'", "trainer.max_epochs=2") == 0
+    assert json.loads((job / "training.json").read_text())["epochs"] == 2
+    assert [path.name for path in Path("sweep").iterdir() if path.is_dir()] == [job.name]
+    assert not Path("runs").exists()
+
+
+def test_two_processes_are_not_at_one_run(tmp_path: Path) -> None:
+    with alone_in(tmp_path / "run"):
+        with pytest.raises(MmadError, match="another process is at this run"), alone_in(tmp_path / "run", seconds=0.3):
+            raise AssertionError
+        with alone_in(tmp_path / "other"):
+            pass
+    with alone_in(tmp_path / "run", seconds=0):
+        pass
+
+
+def test_files_are_numbered_after_the_highest(tmp_path: Path) -> None:
+    for name in ("metrics.csv", "metrics.2.csv", "metrics.x.csv", "metrics.1.json"):
+        (tmp_path / name).touch()
+    assert numbered(tmp_path / "metrics.csv").name == "metrics.3.csv"
+    assert numbered(tmp_path / "checkpoints").name == "checkpoints.1"
+
+
+def test_a_run_does_not_go_on_with_other_annotations(
+    command: Command,
+    small: list[str],
+    drawn: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = Path("data")
+    shutil.copytree(drawn, root)
+    arguments = [*(a for a in small if not a.startswith("data.root")), f"data.root={root}", "hydra.run.dir=run"]
+
+    def stop(module: DetectionModule) -> None:
+        if module.current_epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DetectionModule, "on_train_epoch_start", stop)
+        assert command("mmad-train", *arguments) == 1
+    rows = (root / "annotations" / "train.csv").read_text().splitlines()
+    (root / "annotations" / "train.csv").write_text("\n".join(rows[:-1]))
+    assert command("mmad-train", *arguments) == 2
+    assert "the annotations have changed since this run was broken off" in capsys.readouterr().err
+    (root / "annotations" / "train.csv").write_text("\n".join(rows))
+    assert command("mmad-train", *arguments) == 0
 
 
 def test_no_room_for_a_checkpoint_leaves_the_last_one(

@@ -73,10 +73,30 @@ def test_the_state_of_a_run(tmp_path: Path, root: Path, state: str, lacks: str |
 
 
 def test_a_run_that_failed_after_it_was_evaluated_does_not_count(tmp_path: Path, root: Path) -> None:
+    """Unless it had come to its end: then something else has failed in its folder since."""
     write_run(tmp_path / "run", root=root)
     (tmp_path / "run" / "error.txt").write_text("No room.")
+    assert find_runs(tmp_path)[0].lacks is None
+    (tmp_path / "run" / "training.json").unlink()
     (run,) = find_runs(tmp_path)
     assert (run.lacks, run.metrics) == ("failed: No room", None)
+
+
+def test_results_belong_to_the_run_that_wrote_them(tmp_path: Path, root: Path) -> None:
+    """Hydra's files are of another run, which was started in the folder and killed before it did anything."""
+    folder = write_run(tmp_path / "run", "adapter=tia", root=root)
+    environment = {"choices": {"adapter": "dsta"}, "overrides": ["adapter=dsta", "seed=0"]}
+    (folder / "environment.json").write_text(json.dumps(environment))
+    (run,) = find_runs(tmp_path)
+    assert run.choices == {"adapter": "dsta"}
+    assert run.overrides == {"adapter": "dsta", "seed": "0"}
+
+
+def test_a_checkpoint_within_an_epoch_counts_those_before_it(tmp_path: Path, root: Path) -> None:
+    folder = write_run(tmp_path / "run", root=root, state="epoch 3")
+    told = {"epoch": 2, "ClipDataModule": {"next_epoch": 2, "batches_done": 7}}
+    torch.save(told, folder / "checkpoints" / "last.ckpt")
+    assert find_runs(tmp_path)[0].lacks == "stopped after epoch 2 of 20, or still running"
 
 
 def test_a_checkpoint_that_cannot_be_read_is_said_so(tmp_path: Path, root: Path) -> None:

@@ -1,19 +1,33 @@
 """What a run's folder holds of the same run's earlier part: it is finished, it can go on, or it has not begun."""
 
+import json
 import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from mmad.cli.entry import plain
+from mmad.comparison.run import WITHOUT_EFFECT
+from mmad.errors import MmadError
 from mmad.lit.costs import COSTS
 
-_INDIFFERENT = ("ckpt", "debug", "logger")
+_INDIFFERENT = {*WITHOUT_EFFECT, "log_pictures"} - {"seed", "data.seed"}
 """Settings that may differ between the parts of one run."""
 
 _TOLD = "MMAD_CKPT"
 """Environment variable by which a run's first process tells the others where they all go on."""
+
+_RESULTS = (
+    *("metrics.csv", "environment.json", COSTS, "metrics.json", "diagnosis.json", "predictions.json", "report.html"),
+    *("timeline.png", "tables", "figures", "weights.safetensors", "reconstruction.png", "predictions.csv"),
+)
+"""What a run writes beside its configuration and its checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +37,14 @@ class Earlier:
     Args:
         finished: nothing is left to do.
         checkpoint: to go on with; None to start from the beginning.
+        environment: what the part's environment.json holds; empty without a part to go on with.
+        other: a setting in which the folder's run differs from this one; None without such a run.
     """
 
     finished: bool
     checkpoint: Path | None
+    environment: Mapping[str, Any]
+    other: str | None
 
 
 def earlier_part(cfg: DictConfig, folder: Path) -> Earlier:
@@ -36,24 +54,99 @@ def earlier_part(cfg: DictConfig, folder: Path) -> Earlier:
         cfg: the composed configuration; its `ckpt` wins over what the folder holds.
         folder: of the run.
     """
+    environment = _environment(folder)
     if cfg.ckpt is not None:
-        return Earlier(False, Path(cfg.ckpt))
+        own = Path(cfg.ckpt).resolve().is_relative_to(folder.resolve())
+        return Earlier(False, Path(cfg.ckpt), environment if own else {}, None)
     if (told := os.environ.get(_TOLD)) is not None:
-        return Earlier(False, Path(told) if told else None)
-    same = _same(cfg, folder / "config.yaml")
-    last = folder / "checkpoints" / "last.ckpt"
+        return Earlier(False, Path(told) if told else None, environment if told else {}, None)
+    other = _other(cfg, folder / "config.yaml")
+    same = other == ""
     finished = same and (folder / COSTS).is_file()
-    found = Earlier(finished, last if same and not finished and last.is_file() else None)
-    os.environ[_TOLD] = str(found.checkpoint or "")
-    return found
+    last = folder / "checkpoints" / "last.ckpt"
+    checkpoint = last if same and not finished and last.is_file() else None
+    os.environ[_TOLD] = str(checkpoint or "")
+    return Earlier(finished, checkpoint, environment if checkpoint else {}, other or None)
 
 
-def _same(cfg: DictConfig, written: Path) -> bool:
-    """Whether a run with these settings wrote the file."""
+def _environment(folder: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        told = json.loads((folder / "environment.json").read_text())
+        return told if isinstance(told, dict) else {}
+    return {}
+
+
+def _other(cfg: DictConfig, written: Path) -> str | None:
+    """A setting that the run which wrote the file has otherwise; empty if there is none, None without a file."""
     if not written.is_file():
-        return False
-    before, now = (
-        {name: value for name, value in each.items() if name not in _INDIFFERENT}
-        for each in (plain(OmegaConf.load(written)), plain(cfg))  # type: ignore[arg-type]
-    )
-    return before == now
+        return None
+    before, now = (dict(_flat(plain(each))) for each in (OmegaConf.load(written), cfg))  # type: ignore[arg-type]
+    for name in dict.fromkeys((*now, *before)):
+        if now.get(name) != before.get(name):
+            return f"{name}={before.get(name)}, not {now.get(name)}"
+    return ""
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values, without those that may differ."""
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        if name in _INDIFFERENT:
+            continue
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def set_aside(folder: Path, *, anew: bool) -> None:
+    """Renames what an earlier part of a run wrote and a later one writes anew: metrics.csv to metrics.1.csv, ...
+
+    Args:
+        folder: the run's folder.
+        anew: whether the run starts from the beginning, so that checkpoints are none of its own.
+    """
+    for path in (folder / name for name in (*_RESULTS, *(["checkpoints"] if anew else []))):
+        if path.exists():
+            path.rename(numbered(path))
+
+
+def numbered(path: Path) -> Path:
+    """The path with the next free number: metrics.csv gives metrics.1.csv, or metrics.2.csv where that exists."""
+    pattern = re.compile(rf"{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}")
+    taken = [int(found[1]) for each in path.parent.iterdir() if (found := pattern.fullmatch(each.name))]
+    return path.with_name(f"{path.stem}.{max(taken, default=0) + 1}{path.suffix}")
+
+
+@contextmanager
+def alone_in(folder: Path, *, seconds: float = 10.0) -> Iterator[None]:
+    """Keeps other processes from working in a run's folder.
+
+    Args:
+        folder: is made.
+        seconds: to wait for one that is just ending.
+
+    Raises:
+        MmadError: one does.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such lock on Windows
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + seconds
+    with (folder / ".lock").open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise MmadError(
+                        f"{folder}: another process is at this run; wait for it, or choose another hydra.run.dir=..."
+                    ) from None
+                time.sleep(0.2)
+            except OSError:
+                break  # a file system without locks
+        yield

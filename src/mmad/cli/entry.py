@@ -34,7 +34,7 @@ from omegaconf.errors import OmegaConfBaseException
 from platformdirs import user_cache_dir
 
 from mmad.cli import sweep
-from mmad.cli.ranks import processes_of_a_job
+from mmad.cli.ranks import processes_of_a_job, requeue
 from mmad.errors import MmadError, Stopped
 from mmad.formats.whole_file import write_whole
 
@@ -96,13 +96,21 @@ def job_name(overrides: Sequence[str], searched: Mapping[str, Any] | None = None
     swept = {*(searched or ()), *filter(None, os.environ.get(_SWEPT, "").split(","))}
     # Of what the experiment goes through and the command line sets anew, the latter counts.
     overrides = list({override.partition("=")[0]: override for override in overrides}.values())
-    parts = [override for override in overrides if override.partition("=")[0].lstrip("+") in swept]
+    parts = sorted(override for override in overrides if override.partition("=")[0].lstrip("+") in swept)
     rest = [each for each in overrides if each not in parts and not each.lstrip("+").startswith("experiment=")]
-    names = [re.sub(r"[^\w.=+~-]+", "-", re.sub(r"[\[\]'\"]", "", part)) for part in parts]
+    names = [_plain_name(part) for part in parts]
     if rest or not names:
         names.append(f"with-{hashlib.sha256(repr(sorted(rest)).encode()).hexdigest()[:6]}")
     name = ",".join(names)
     return name if len(name) <= 150 else f"{name[:130]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def _plain_name(override: str) -> str:
+    """An override without signs that mean something in paths, told from others that look alike then by a hash."""
+    bare = re.sub(r"[\[\]'\" ]", "", override)
+    name = re.sub(r"[^\w.=+~-]+", "-", bare)
+    altered = name != bare.replace(",", "-") or "-" in bare
+    return f"{name}-{hashlib.sha256(override.encode()).hexdigest()[:6]}" if altered else name
 
 
 def sweep_name() -> str | None:
@@ -137,13 +145,14 @@ def run(task: Task, *, config: str) -> None:
         failure.unlink(missing_ok=True)
         try:
             with processes_of_a_job():
-                return task(cfg)
+                value = task(cfg)
+            sweep.note(output_dir(), sweep.DONE)
+            return value
         except Stopped as stopped:
             print(str(stopped), file=sys.stderr)
+            if stopped.signal != SIGTERM:
+                requeue()
             raise SystemExit(128 + stopped.signal) from None
-        except SystemExit as end:
-            # Of Lightning, for a SIGTERM before the first step; its code says that all went well.
-            raise SystemExit(128 + SIGTERM) if type(end).__name__ == "SIGTERMException" else end from None
         except Exception as error:
             message = _message(error)
             told = message or f"{type(error).__name__}: {error}"
@@ -156,7 +165,8 @@ def run(task: Task, *, config: str) -> None:
             if debug or message is None:
                 traceback.print_exc()
             print(f"error: {output_dir().name}: {told}", file=sys.stderr)
-            return float("nan")
+            sweep.note(output_dir(), f"failed: {told}")
+            return None  # a search takes this, and no number, for a trial that failed
 
     try:
         check_arguments(sys.argv[1:], config=config)

@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mmad.cli.entry import plain, run, warn
+from mmad.cli.ranks import launch_single_jobs
 from mmad.errors import MmadError
 
 
@@ -45,8 +46,10 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
             f"(split=..., root=...)."
         )
     from mmad.cli.train import check_device, finish, quiet
+    from mmad.lit.stopping import leave_signals_alone
 
     check_device(cfg.trainer)
+    launch_single_jobs()
     from hydra.utils import instantiate
 
     from mmad.cli.build import detector_of, read_checkpoint
@@ -74,6 +77,7 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
     warn(data.check(data.evaluate_split))
     module = DetectionModule(detector, taxonomy=taxonomy, seed=trained.seed, protocol=reporting.protocol)
     trainer = instantiate(cfg.trainer, enable_progress_bar=sys.stderr.isatty())
+    leave_signals_alone(trainer)
     trainer.test(module, data, verbose=False)
     if trainer.is_global_zero:
         with _logging(cfg) as loggers:

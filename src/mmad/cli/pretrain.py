@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from mmad.errors import MmadError
 if TYPE_CHECKING:
     import lightning as L
 
+    from mmad.cli.earlier import Earlier
     from mmad.lit.datamodule import ClipDataModule
     from mmad.lit.mae import MaskedAutoencodingModule
     from mmad.lit.recognition import RecognitionModule
@@ -36,25 +36,33 @@ def main() -> None:
 
 def pretrain(cfg: DictConfig) -> None:
     """Pre-trains one configuration; its weights go into `backbone.weights` of mmad-train."""
-    from mmad.cli.train import begin, done_before, introduce, shown
+    from mmad.cli.train import begun, done_before
 
-    folder, data, earlier = begin(cfg)
-    if earlier.finished:
-        done_before(folder)
-        return
+    with begun(cfg, command="mmad-pretrain") as (folder, earlier):
+        if earlier.finished:
+            done_before(folder)
+        else:
+            _pretrain(cfg, folder, earlier)
+
+
+def _pretrain(cfg: DictConfig, folder: Path, earlier: "Earlier") -> None:
+    from mmad.cli.train import introduce, prepared, shown
+
+    data = prepared(cfg)
     from hydra.utils import get_class, instantiate
     from lightning.pytorch.callbacks import ModelCheckpoint
 
     from mmad.backbones.checkpoints import save_weights
+    from mmad.cli.earlier import set_aside
     from mmad.cli.surroundings import Surroundings, effective_batch
     from mmad.cli.tracking import log_pictures
     from mmad.lit.callbacks import Progress
     from mmad.lit.checkpoint_io import WholeCheckpoints
     from mmad.lit.costs import Costs, write_costs
-    from mmad.lit.loggers import finish, keep_earlier
+    from mmad.lit.loggers import finish
     from mmad.lit.mae import MaskedAutoencodingModule
     from mmad.lit.recognition import RecognitionModule
-    from mmad.lit.stopping import Stopping
+    from mmad.lit.stopping import Stopping, leave_signals_alone
 
     backbone = instantiate(cfg.backbone, _convert_="all")
     kind = get_class(cfg.objective._target_)
@@ -92,14 +100,18 @@ def pretrain(cfg: DictConfig) -> None:
     )
     report = module.model.load_report if isinstance(module, MaskedAutoencodingModule) else backbone.load_report
     batch = effective_batch(cfg, trainer)
+    leave_signals_alone(trainer)
     splits = ("train", "val") if data.validates else ("train",)
-    trainer.callbacks.append(Surroundings(folder, seed=cfg.seed, effective_batch=batch, splits=splits, weights=report))
+    trainer.callbacks.append(
+        Surroundings(
+            folder, earlier=earlier.environment, seed=cfg.seed, effective_batch=batch, splits=splits, weights=report
+        )
+    )
     if trainer.is_global_zero:
-        keep_earlier(folder, anew=earlier.checkpoint is None)
+        set_aside(folder, anew=earlier.checkpoint is None)
         introduce(cfg, module, folder)
         if report is not None:
             print(report)
-    start = time.monotonic()
     try:
         trainer.fit(module, data, ckpt_path=earlier.checkpoint)
         cost = costs.told(trainer, module)
@@ -108,7 +120,7 @@ def pretrain(cfg: DictConfig) -> None:
         metadata = {
             "objective": cfg.objective._target_,
             "seed": str(cfg.seed),
-            "seconds": f"{time.monotonic() - start:.0f}",
+            "seconds": f"{cost['seconds']:.0f}",
             "metrics": json.dumps(told),
         }
         if trainer.is_global_zero:

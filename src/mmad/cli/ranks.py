@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 
 from mmad.cli.sweep import FAILURE
 from mmad.errors import MmadError, Stopped
+from mmad.formats.whole_file import write_whole
 
 _MODULES = {"train": "train", "eval": "evaluate", "pretrain": "pretrain"}
 """The module of the command with a configuration of this name."""
@@ -119,13 +121,18 @@ def launch_single_jobs() -> None:
 
 def _observe(processes: list[subprocess.Popen]) -> None:
     """Kills the command if one of the job's processes has failed and the job hangs, waiting for it."""
-    over = threading.Event()
+    over, folder = threading.Event(), Path(HydraConfig.get().runtime.output_dir)
     _observed.append((processes, over))
 
     def watch() -> None:
         while not over.wait(1.0):
             if any(process.poll() for process in processes):
                 if not over.wait(GRACE):
+                    # It waits within torch, where no exception reaches it.
+                    failure = folder / FAILURE
+                    if not failure.exists():
+                        write_whole(failure, b"another process of this job failed; what it said stands in its output\n")
+                    print(f"error: {folder.name}: {failure.read_text().strip()}", file=sys.stderr, flush=True)
                     for process in processes:
                         process.kill()
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -134,9 +141,8 @@ def _observe(processes: list[subprocess.Popen]) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def end_with_parent() -> None:
+def end_with(parent: int) -> None:
     """Makes this process end when the one that started it does, whatever it waits for."""
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -150,15 +156,36 @@ def _command(local_rank: int) -> tuple[list[str], str]:
     """Command line and working folder of a further rank of the running job."""
     job, folder = HydraConfig.get(), HydraConfig.get().runtime.output_dir
     start = (
-        "import sys; from mmad.cli.ranks import end_with_parent; end_with_parent(); "
+        f"import sys; from mmad.cli.ranks import end_with; end_with({os.getpid()}); "
         f"from mmad.cli.{_MODULES[str(job.job.config_name)]} import main; "
         f"sys.argv[0] = {os.path.basename(sys.argv[0])!r}; main()"
     )
     own = [f"hydra.run.dir={quoted(folder)}", f"hydra.job.name=rank{local_rank}", "hydra.output_subdir=null"]
     own.append("hydra.mode=RUN")  # an experiment may ask for a sweep
-    return [sys.executable, "-c", start, *job.overrides.task, *own], job.runtime.cwd
+    told = get_args_parser().parse_args(sys.argv[1:])
+    places = {"--config-dir": told.config_dir, "--config-path": told.config_path, "--config-name": told.config_name}
+    search = [part for name, value in places.items() if value is not None for part in (name, value)]
+    return [sys.executable, "-c", start, *search, *job.overrides.task, *own], job.runtime.cwd
 
 
 def quoted(path: str) -> str:
     """A path as Hydra's grammar reads it, whatever signs are in it."""
     return "'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def requeue() -> None:
+    """Puts the SLURM job that this process belongs to back into the queue, if it does; the first rank asks."""
+    job = os.environ.get("SLURM_ARRAY_JOB_ID")
+    job = os.environ.get("SLURM_JOB_ID") if job is None else f"{job}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
+    first = os.environ.get("SLURM_PROCID", "0") == os.environ.get("LOCAL_RANK", "0") == "0"
+    if job is None or not first:
+        return
+    try:
+        code = subprocess.run(["scontrol", "requeue", job], check=False).returncode
+        why = f"it ended with code {code}" if code else ""
+    except OSError as error:
+        why = str(error)
+    if why:
+        print(
+            f"warning: scontrol could not put job {job} back into the queue ({why}); submit it again", file=sys.stderr
+        )

@@ -3,10 +3,11 @@
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig
@@ -14,6 +15,7 @@ from omegaconf import DictConfig
 from mmad.backbones.checkpoints import LoadReport
 from mmad.cli.entry import warn
 from mmad.cli.versions import hardware, versions
+from mmad.errors import MmadError
 from mmad.formats.whole_file import write_whole
 
 
@@ -37,22 +39,46 @@ class Surroundings(Callback):
 
     Args:
         folder: the run's folder.
+        earlier: what the file held when the run was broken off; empty if it begins.
         seed: of the run.
         effective_batch: windows per optimiser step, over all processes.
         splits: of the data, that the run uses.
         weights: what came of loading the backbone's weights, if there are any.
+
+    Raises:
+        MmadError: data or weights are not those that the earlier part of the run had.
     """
 
     def __init__(
-        self, folder: Path, *, seed: int, effective_batch: int, splits: Sequence[str], weights: LoadReport | None
+        self,
+        folder: Path,
+        *,
+        earlier: Mapping[str, Any],
+        seed: int,
+        effective_batch: int,
+        splits: Sequence[str],
+        weights: LoadReport | None,
     ) -> None:
-        self.folder, self.splits = folder, splits
+        self.folder, self.earlier, self.splits = folder, earlier, splits
+        job = HydraConfig.get()
+        choices = {group: choice for group, choice in job.runtime.choices.items() if choice and "/" not in group}
         self.told: dict[str, Any] = {"seed": seed, "effective_batch": effective_batch}
+        self.told |= {"choices": choices, "overrides": list(job.overrides.task)}
         self.told["weights"] = None if weights is None else {"source": weights.source, "sha256": weights.sha256}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the file, now that the data are there."""
         if trainer.is_global_zero:
             data = trainer.datamodule.fingerprint(*self.splits)  # type: ignore[attr-defined]
+            self._check("annotations", (self.earlier.get("data") or {}).get("annotations"), data["annotations"])
+            weights = self.told["weights"] or {}
+            self._check("backbone's weights", (self.earlier.get("weights") or {}).get("sha256"), weights.get("sha256"))
             told = {"command": shlex.join(sys.argv), **self.told, "data": data, "hardware": hardware(), **versions()}
             write_whole(self.folder / "environment.json", f"{json.dumps(told, indent=2)}\n".encode())
+
+    def _check(self, what: str, before: str | None, now: str | None) -> None:
+        if before is not None and before != now:
+            raise MmadError(
+                f"{self.folder}: the {what} have changed since this run was broken off; bring the old ones back, or "
+                f"start anew in another folder."
+            )

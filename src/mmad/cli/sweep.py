@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from omegaconf import DictConfig
 
 FAILURE = "error.txt"
 """What the folder of a job holds after it failed, until it is started again."""
+
+DONE = "done"
 
 _JOBS = "MMAD_JOBS"
 """Environment variable with the file in which the jobs of the running sweep, in whatever process, note folders."""
@@ -27,46 +30,48 @@ class Noting(Callback):
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """Called by Hydra before each job, in the job's process."""
-        if _JOBS in os.environ:
-            with open(os.environ[_JOBS], "a") as file:
-                file.write(f"{config.hydra.runtime.output_dir}\n")
+        note(Path(config.hydra.runtime.output_dir), "not finished")
+
+
+def note(job: Path, state: str) -> None:
+    """Notes how a sweep's job goes, for the closing list; of another job, and where nothing can be written, nothing."""
+    if _JOBS in os.environ:
+        with suppress(OSError), open(os.environ[_JOBS], "a") as file:
+            file.write(f"{job}\t{' '.join(state.split())}\n")
 
 
 def conclude() -> str | None:
     """Prints a line for each job of the sweep that has just been conducted, if there was one.
 
     Returns:
-        A sentence that names those that failed; None where none did.
+        A sentence that says how many are not done; None where all are.
     """
     told = os.environ.pop(_JOBS, None)
     if told is None:
         return None
-    jobs = [Path(line) for line in dict.fromkeys(Path(told).read_text().splitlines())]
-    states = {_short(job): _state(job) for job in jobs}
-    width = max(map(len, states), default=0)
-    print(f"\n{len(states)} jobs")
-    for name, state in states.items():
-        print(f"  {name:<{width}}  {state}")
-    failed = sum(state.startswith("failed: ") for state in states.values())
-    if not failed:
+    lines = (line.partition("\t") for line in Path(told).read_text().splitlines())
+    states = {Path(job): state for job, _, state in lines}
+    width = max((len(_short(job)) for job in states), default=0)
+    print(f"\n{len(states)} job{'s' if len(states) > 1 else ''}")
+    for job, state in states.items():
+        print(f"  {_short(job):<{width}}  {state}{_average(job) if state == DONE else ''}")
+    missing = sum(state != DONE for state in states.values())
+    if not missing:
         return None
     folder = Path(told).parent
-    stamped = os.environ["MMAD_STAMP"] in folder.name and all(job.is_relative_to(folder) for job in jobs)
+    stamped = os.environ["MMAD_STAMP"] in folder.name and all(job.is_relative_to(folder) for job in states)
     place = f" with hydra.sweep.dir={_short(folder)}" if stamped else ""
-    return f"{failed} of the sweep's {len(states)} jobs failed; the same command{place} takes up only what is not done."
+    count = f"{missing} of the sweep's {len(states)} jobs failed"
+    return f"{count}; the same command{place} takes up only what is not done."
+
+
+def _average(job: Path) -> str:
+    """What an evaluation came to."""
+    try:
+        return f", AVG {json.loads((job / 'metrics.json').read_text())['avg']:.2f}"
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def _short(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _state(job: Path) -> str:
-    """How a job went, in a few words."""
-    failure = job / FAILURE
-    if failure.exists():
-        return f"failed: {failure.read_text().strip()}"
-    try:
-        average = json.loads((job / "metrics.json").read_text()).get("avg")
-    except (OSError, ValueError):
-        average = None
-    return "done" if average is None else f"done, AVG {average:.2f}"

@@ -7,7 +7,8 @@ import shlex
 import shutil
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +72,13 @@ def continued(arguments: list[str], *, runs: Path = RUNS) -> list[str]:
     new = [a for a in arguments if not a.startswith("ckpt=")]
     said = {a.partition("=")[0] for a in new}
     kept = [o for o in before if o.partition("=")[0] not in said | {"ckpt"}]
-    return [*kept, *new, f"ckpt={quoted(str(path.resolve()))}", f"hydra.run.dir={quoted(str(folder))}"]
+    return [
+        *kept,
+        *new,
+        f"ckpt={quoted(str(path.resolve()))}",
+        f"hydra.run.dir={quoted(str(folder))}",
+        "hydra.mode=RUN",
+    ]
 
 
 def check_device(trainer: DictConfig) -> None:
@@ -105,23 +112,27 @@ def check_device(trainer: DictConfig) -> None:
 
 def train(cfg: DictConfig) -> float | None:
     """Trains, evaluates and reports one configuration; returns the best AVG on `val`, in percent."""
-    folder, data, earlier = begin(cfg)
-    if earlier.finished:
-        return done_before(folder)
+    with begun(cfg, command="mmad-train") as (folder, earlier):
+        return done_before(folder) if earlier.finished else _train(cfg, folder, earlier)
+
+
+def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
+    data = prepared(cfg)
     from hydra.utils import instantiate
     from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
 
     from mmad.cli.build import build_detector, load_trained, read_checkpoint, recipe
+    from mmad.cli.earlier import set_aside
     from mmad.cli.surroundings import Surroundings, effective_batch
     from mmad.cli.tracking import log_pictures
     from mmad.data.balance import class_counts
     from mmad.lit.callbacks import Progress, SelfContained, TrainedEMA
     from mmad.lit.checkpoint_io import WholeCheckpoints
     from mmad.lit.costs import Costs, write_costs
-    from mmad.lit.loggers import describe, keep_earlier
+    from mmad.lit.loggers import describe
     from mmad.lit.loggers import finish as finish_logging
     from mmad.lit.module import DetectionModule
-    from mmad.lit.stopping import Stopping
+    from mmad.lit.stopping import Stopping, leave_signals_alone
 
     reporting = instantiate(cfg.report, _convert_="all")
     remarks = data.check_training()
@@ -166,10 +177,12 @@ def train(cfg: DictConfig) -> float | None:
         default_root_dir=str(folder),
         enable_progress_bar=sys.stderr.isatty(),
     )
+    leave_signals_alone(trainer)
     batch = effective_batch(cfg, trainer)
     trainer.callbacks.append(
         Surroundings(
             folder,
+            earlier=earlier.environment,
             seed=cfg.seed,
             effective_batch=batch,
             splits=("train", "val", data.evaluate_split),
@@ -177,14 +190,14 @@ def train(cfg: DictConfig) -> float | None:
         )
     )
     if trainer.is_global_zero:
-        keep_earlier(folder, anew=earlier.checkpoint is None)
+        set_aside(folder, anew=earlier.checkpoint is None)
         introduce(cfg, detector, folder)
         if detector.backbone.load_report is not None:
             print(detector.backbone.load_report)
         elif cfg.adapter.trains != "everything":
             print("warning: backbone.weights is not set, so the frozen backbone is random", file=sys.stderr)
-    describe(trainer.loggers, plain(cfg))
     try:
+        describe(trainer.loggers, plain(cfg))
         trainer.fit(module, data, ckpt_path=earlier.checkpoint)
         cost = costs.told(trainer, module)
         value = None if best.best_model_score is None else float(best.best_model_score)
@@ -205,26 +218,47 @@ def train(cfg: DictConfig) -> float | None:
     return value
 
 
-def begin(cfg: DictConfig) -> "tuple[Path, ClipDataModule, Earlier]":
-    """What every training command does first: checks the device and seeds.
+@contextmanager
+def begun(cfg: DictConfig, *, command: str) -> "Iterator[tuple[Path, Earlier]]":
+    """What every training command does around its work: keeps others out of the run's folder and ends on signals.
+
+    Args:
+        cfg: the composed configuration.
+        command: name of the one that goes on with a run.
 
     Returns:
-        The run's folder, its data, and what an earlier part of the run has left in the folder.
+        The run's folder, and what an earlier part of the run has left in it.
+
+    Raises:
+        MmadError: another process is at the same run.
     """
+    from lightning.pytorch.utilities import rank_zero_only
+
+    from mmad.cli.earlier import alone_in, earlier_part
+    from mmad.lit.signals import ended_by_signals
+
+    folder = output_dir()
+    first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
+    goes_on = f"{command} ckpt={shown(folder)} goes on if an epoch was finished"
+    with alone_in(folder) if first else nullcontext(), ended_by_signals(goes_on):
+        earlier = earlier_part(cfg, folder)
+        if first and cfg.ckpt is None and earlier.checkpoint is not None:
+            print(f"{shown(folder)} holds an unfinished part of this run, which goes on")
+        if first and earlier.other is not None:
+            print(f"{shown(folder)} holds another run ({earlier.other}), whose files get a number")
+        yield folder, earlier
+
+
+def prepared(cfg: DictConfig) -> "ClipDataModule":
+    """Checks the device, seeds, and gives the data."""
     check_device(cfg.trainer)
     import lightning as L
     from hydra.utils import instantiate
 
-    from mmad.cli.earlier import earlier_part
-
     quiet()
     launch_single_jobs()
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    folder = output_dir()
-    earlier = earlier_part(cfg, folder)
-    if earlier.checkpoint is not None and cfg.ckpt is None and os.environ.get("LOCAL_RANK", "0") == "0":
-        print(f"{shown(folder)} holds an unfinished part of this run, which goes on")
-    return folder, instantiate(cfg.data, _convert_="all"), earlier
+    return instantiate(cfg.data, _convert_="all")
 
 
 def done_before(folder: Path) -> float | None:
@@ -237,10 +271,12 @@ def done_before(folder: Path) -> float | None:
 
 def introduce(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
     """Writes the resolved configuration and says what is about to be trained."""
+    from mmad.cli.earlier import numbered
+
     path, text = folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain(cfg)))
     # Never without the file: by it the next start knows its own earlier part.
     if path.exists() and path.read_text() != text:
-        shutil.copyfile(path, folder / f"config.{1 + len(list(folder.glob('config.*.yaml')))}.yaml")
+        shutil.copyfile(path, numbered(path))
     write_whole(path, text.encode())
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     trained, total = sum(size for size, trains in sizes if trains), sum(size for size, _ in sizes)

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -138,9 +138,14 @@ def read_run(folder: Path) -> Run | None:
     root = Path(str(config["data"].get("root"))).expanduser()
     # An absolute second part replaces the first.
     config["data"]["root"] = os.path.normpath(Path(runtime.get("cwd") or Path.cwd(), root))
-    overrides = _overrides(folder / ".hydra" / "overrides.yaml")
-    choices = {name: str(choice) for name, choice in runtime.get("choices", {}).items() if "/" not in name and choice}
-    if not runtime:
+    # What the run itself has written goes with its results; Hydra's files are of whatever was started here last.
+    environment, arguments = folder / "environment.json", folder / ".hydra" / "overrides.yaml"
+    own = _json(environment) if environment.is_file() else {}
+    overrides = _overrides(own["overrides"] if "overrides" in own else _load(arguments) if arguments.is_file() else ())
+    choices = own.get("choices") or {
+        name: str(choice) for name, choice in runtime.get("choices", {}).items() if "/" not in name and choice
+    }
+    if not choices:
         choices = {name: choice for name, choice in overrides.items() if isinstance(config.get(name), dict)}
     composed = folder / ".hydra" / "config.yaml"
     lacks = _lacks(folder, config)
@@ -179,6 +184,8 @@ def _config(folder: Path) -> dict[str, Any] | None:
 def _lacks(folder: Path, config: Mapping[str, Any]) -> str | None:
     """Why a run is not finished; None if it is."""
     failure, last = folder / "error.txt", folder / "checkpoints" / "last.ckpt"
+    if (folder / "training.json").is_file() and (folder / "metrics.json").is_file():
+        return None  # it was finished before whatever failed here since
     if failure.is_file():
         return f"failed: {' '.join(failure.read_text(errors='replace').split()).removesuffix('.')}"
     if (folder / "metrics.json").is_file():
@@ -200,16 +207,16 @@ def _epochs(checkpoint: Path) -> int | None:
     import torch  # here, since most reports need none
 
     try:
-        return int(torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)["epoch"]) + 1
+        told = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+        begun = any(data.get("batches_done") for name, data in told.items() if name.endswith("DataModule"))
+        return int(told["epoch"]) + (not begun)
     except Exception:  # whatever a broken or foreign file brings about
         return None
 
 
-def _overrides(path: Path) -> dict[str, str]:
+def _overrides(arguments: Iterable[Any]) -> dict[str, str]:
     """Arguments by option, without the signs that add and delete."""
-    if not path.is_file():
-        return {}
-    parts = (str(argument).lstrip("+~").partition("=") for argument in _load(path))
+    parts = (str(argument).lstrip("+~").partition("=") for argument in arguments)
     return {name: value for name, _, value in parts if not name.startswith("hydra")}
 
 

@@ -20,7 +20,10 @@ def write_whole(path: Path, content: bytes) -> None:
     partial = path.with_name(f"{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut can leave the new name without its content
         os.replace(partial, path)
     except OSError as error:
         why = error.strerror or error

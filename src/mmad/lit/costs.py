@@ -1,7 +1,6 @@
 """What a run's training cost: time, memory and parameters."""
 
 import json
-import platform
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ class Costs(Callback):
 
     def __init__(self) -> None:
         self.seconds, self.peak, self._since = 0.0, 0, 0.0
+        self._device = torch.device("cpu")
 
     def state_dict(self) -> dict[str, Any]:
         """What the next part of a broken run goes on from."""
@@ -34,8 +34,8 @@ class Costs(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock."""
-        _forget_peak()
-        self._since = time.monotonic()
+        self._device, self._since = trainer.strategy.root_device, time.monotonic()
+        _forget_peak(self._device)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Adds what has passed; validation is part of it."""
@@ -44,7 +44,7 @@ class Costs(Callback):
     def _count(self) -> None:
         now = time.monotonic()
         self.seconds, self._since = self.seconds + now - self._since, now
-        self.peak = max(self.peak, _peak())
+        self.peak = max(self.peak, _peak(self._device))
 
     def told(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, Any]:
         """The costs as plain data: `seconds` of training, `peak_memory` in bytes, of the process on a CPU, of torch's
@@ -58,7 +58,7 @@ class Costs(Callback):
             "seconds": self.seconds,
             "seconds_per_epoch": self.seconds / max(epochs, 1),
             "peak_memory": self.peak or None,
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "CPU",
+            "device": _name(trainer.strategy.root_device),
             "processes": trainer.world_size,
             "parameters": {
                 "total": sum(size for _, size, _ in sizes),
@@ -73,18 +73,22 @@ def write_costs(folder: Path, costs: dict[str, Any]) -> None:
     write_whole(folder / COSTS, f"{json.dumps(costs, indent=2)}\n".encode())
 
 
-def _forget_peak() -> None:
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _forget_peak(device: torch.device) -> None:
     """Starts the measurement anew: another job of the sweep may have run in this process."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak() -> int:
+def _peak(device: torch.device) -> int:
     """Bytes held at most; 0 where the system does not tell."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))

@@ -26,7 +26,7 @@ from mmad.data.sampler import LengthBatches
 from mmad.data.sources.source import EXCLUSIONS, Source
 from mmad.data.transforms import CoverCrop, Size, StillChunks, height_width
 from mmad.errors import MmadError
-from mmad.lit.stopping import SIGNALS
+from mmad.lit.signals import SIGNALS
 from mmad.taxonomy import Taxonomy
 
 # Clips are decoded a little larger than the model's input, so that random crops are not blown up; OpenTAD decodes at a

@@ -67,17 +67,3 @@ def finish(loggers: Iterable[Logger]) -> None:
     """Ends the W&B run; without this the next job of a sweep would write into it."""
     if any(isinstance(logger, WandbLogger) for logger in loggers):
         wandb.finish()
-
-
-def keep_earlier(folder: Path, *, anew: bool) -> None:
-    """Renames what an earlier part of a run wrote and a later one writes anew: metrics.csv to metrics.1.csv, ...
-
-    Args:
-        folder: the run's folder.
-        anew: whether the run starts from the beginning, so that checkpoints are none of its own.
-    """
-    names = ["metrics.csv", "environment.json", "training.json", "metrics.json"]
-    for path in (folder / name for name in (*names, *(["checkpoints"] if anew else []))):
-        if path.exists():
-            number = 1 + len(list(folder.glob(f"{path.stem}.*{path.suffix}")))
-            path.rename(folder / f"{path.stem}.{number}{path.suffix}")

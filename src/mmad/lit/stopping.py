@@ -1,26 +1,22 @@
 """Ends a training run that a signal asks to stop, without losing a step."""
 
-import os
-import re
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 
 from mmad.errors import Stopped
-
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""SLURM sends the first before it takes a job's place away, and the second on request before time is up."""
+from mmad.lit.signals import note, received
 
 
 class Stopping(Callback):
     """On SIGTERM or SIGUSR1, writes `last.ckpt` after the running optimiser step and ends the run on all ranks.
 
-    The checkpoint holds the place within the epoch, so that the run goes on with the next batch. After SIGUSR1 under
-    SLURM, the job is put back into the queue.
+    The checkpoint holds the place within the epoch, so that the run goes on with the next batch. A signal during
+    validation waits for the end of the epoch, whose checkpoint follows.
 
     Args:
         folder: the run's folder.
@@ -29,17 +25,10 @@ class Stopping(Callback):
 
     def __init__(self, folder: Path, *, command: str) -> None:
         self.folder, self.command = folder, command
-        self._received: int | None = None
-        self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Listens from here on; Lightning's own handler waits for other ranks within the handler, and can hang."""
-        self._received = None
-        for number in SIGNALS:
-            self._handlers[number] = signal.signal(number, self._note)
-
-    def _note(self, number: int, _: Any) -> None:
-        self._received = number
+        """From here on a signal waits for the end of a step."""
+        note(True)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -48,48 +37,44 @@ class Stopping(Callback):
         done = batch_idx + 1
         if done == trainer.num_training_batches or done % trainer.accumulate_grad_batches:
             return
-        if self._asked(trainer):
+        if number := self._asked(trainer):
             data = trainer.datamodule  # type: ignore[attr-defined]
             data.batches_done = done
             trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
             data.batches_done = 0
-            self._end(trainer, f"after batch {done} of epoch {trainer.current_epoch + 1}")
+            self._end(number, f"after batch {done} of epoch {trainer.current_epoch + 1}")
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Ends the run if a signal came late in the epoch before; its checkpoint is written."""
-        if self._asked(trainer):
-            self._end(trainer, f"after epoch {trainer.current_epoch}")
+        if number := self._asked(trainer):
+            self._end(number, f"after epoch {trainer.current_epoch}")
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Listens no more."""
-        self._restore()
+        """As at the start of an epoch; from here on a signal ends the job at once."""
+        if number := self._asked(trainer):
+            self._end(number, f"after epoch {trainer.current_epoch}")
+        note(False)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Listens no more."""
-        self._restore()
+        """Waits no more."""
+        note(False)
 
-    def _restore(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
+    def _asked(self, trainer: L.Trainer) -> int:
+        """The number of a signal that has come to any rank, the same on all; 0 if none has."""
+        number = torch.tensor(received(), device=trainer.strategy.root_device)
+        return int(trainer.strategy.reduce(number, reduce_op="max"))
 
-    def _asked(self, trainer: L.Trainer) -> bool:
-        """Whether a signal has come to any rank."""
-        return trainer.strategy.reduce_boolean_decision(self._received is not None, all=False)
-
-    def _end(self, trainer: L.Trainer, when: str) -> None:
-        number = self._received or signal.SIGTERM
-        if number == getattr(signal, "SIGUSR1", None) and trainer.is_global_zero:
-            _requeue()
-        raise Stopped(
-            f"stopped by {signal.Signals(number).name} {when}; {self.command} ckpt={self.folder} goes on from there",
-            signal=int(number),
-        )
+    def _end(self, number: int, when: str) -> None:
+        name = signal.Signals(number).name
+        raise Stopped(f"stopped by {name} {when}; {self.command} ckpt={self.folder} goes on from there", signal=number)
 
 
-def _requeue() -> None:
-    """Puts the SLURM job that this is back into the queue."""
-    job = os.environ.get("SLURM_ARRAY_JOB_ID")
-    job = os.environ.get("SLURM_JOB_ID") if job is None else f"{job}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
-    if job is not None and re.fullmatch(r"\d+(_\d+)?", job):
-        subprocess.run(["scontrol", "requeue", job], check=False)
+def leave_signals_alone(trainer: L.Trainer) -> None:
+    """Keeps Lightning from handling signals itself.
+
+    Its handler waits for other ranks within the handler, where they may never meet, and under SLURM it writes
+    checkpoints that later runs of the same folder would take up unasked.
+    """
+    connector = trainer._signal_connector
+    assert hasattr(connector, "register_signal_handlers"), "this version of lightning is not known"
+    connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
