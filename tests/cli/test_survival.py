@@ -34,11 +34,14 @@ def same_weights(one: str, other: str) -> None:
 @pytest.mark.parametrize(
     ("sent", "step", "where", "settings"),
     [
-        (signal.SIGTERM, 6, "after batch 2 of epoch 2", []),
+        pytest.param(signal.SIGTERM, 6, "after batch 2 of epoch 2", [], marks=pytest.mark.slow),
         (signal.SIGTERM, 5, "after batch 1 of epoch 2", ["data.workers=1"]),
         # Gradients are gathered over two batches: the one in between is no place to stop.
-        (signal.SIGTERM, 1, "after batch 2 of epoch 1", ["trainer.accumulate_grad_batches=2"]),
-        (signal.SIGTERM, 4, "after epoch 1", []),
+        pytest.param(
+            *(signal.SIGTERM, 1, "after batch 2 of epoch 1", ["trainer.accumulate_grad_batches=2"]),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(signal.SIGTERM, 4, "after epoch 1", [], marks=pytest.mark.slow),
         (signal.SIGUSR1, 2, "after batch 2 of epoch 1", []),
     ],
     ids=["within", "workers", "accumulation", "end", "requeue"],
