@@ -139,7 +139,7 @@ def test_a_rank_that_dies_ends_its_job_and_not_the_sweep(
     first, second = sorted(path for path in (tmp_path / "sweep").iterdir() if path.is_dir())
     assert told in (first / "error.txt").read_text()
     assert (second / "training.json").exists()
-    assert "error: 1 of the sweep's 2 jobs failed: adapter=standard" in said
+    assert "error: 1 of the sweep's 2 jobs failed; the same command takes up only what is not done." in said
 
 
 @pytest.mark.slow

@@ -18,6 +18,10 @@ _JOBS = "MMAD_JOBS"
 """Environment variable with the file in which the jobs of the running sweep, in whatever process, note folders."""
 
 
+_conducting: set[int] = set()
+"""Id of this process while it conducts a sweep."""
+
+
 class Noting(Callback):
     """Notes which jobs a sweep has started, and where."""
 
@@ -27,6 +31,7 @@ class Noting(Callback):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "jobs.txt").write_text("")
         os.environ[_JOBS] = str(folder / "jobs.txt")
+        _conducting.add(os.getpid())
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """Called by Hydra before each job, in the job's process."""
@@ -46,9 +51,11 @@ def conclude() -> str | None:
     Returns:
         A sentence that says how many are not done; None where all are.
     """
-    told = os.environ.pop(_JOBS, None)
-    if told is None:
+    # The further processes of a job have the variable too.
+    if os.getpid() not in _conducting:
         return None
+    _conducting.clear()
+    told = os.environ.pop(_JOBS)
     lines = (line.partition("\t") for line in Path(told).read_text().splitlines())
     states = {Path(job): state for job, _, state in lines}
     width = max((len(_short(job)) for job in states), default=0)
