@@ -1,8 +1,6 @@
 """The page of a data set holds its sentences, tables and figures, lets nothing else in, and fits a telephone."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +56,6 @@ def test_nothing_to_show_leaves_no_empty_section(tmp_path: Path) -> None:
     text = page.read_text()
     assert re.findall(r'<section id="(\w+)">', text) == ["size", "classes"]
     assert text.count("<a href=") == 2
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium on PATH")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.mark.parametrize("width", [1280, 390])

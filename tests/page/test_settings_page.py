@@ -1,8 +1,6 @@
 """The page of a table of settings holds tables, figure and runs, lets nothing else in, and leads to the reports."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +48,6 @@ def test_without_figure_and_notes_there_is_no_empty_part(tmp_path: Path) -> None
     assert re.findall(r'<a href="([^"]*)">', text) == ["#settings", "#thresholds", "#costs", "#runs"]
     assert 'class="note"' not in text
     assert "<figure" not in text
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium on PATH")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -16,6 +16,7 @@ from mmad.cli.entry import plain
 from mmad.comparison.run import WITHOUT_EFFECT
 from mmad.errors import MmadError
 from mmad.lit.costs import COSTS
+from mmad.lit.loggers import flat
 
 _INDIFFERENT = {*WITHOUT_EFFECT, "log_pictures"} - {"seed", "data.seed"}
 """Settings that may differ between the parts of one run."""
@@ -80,23 +81,12 @@ def _other(cfg: DictConfig, written: Path) -> str | None:
     """A setting that the run which wrote the file has otherwise; empty if there is none, None without a file."""
     if not written.is_file():
         return None
-    before, now = (dict(_flat(plain(each))) for each in (OmegaConf.load(written), cfg))  # type: ignore[arg-type]
+    before, now = (dict(flat(plain(each))) for each in (OmegaConf.load(written), cfg))  # type: ignore[arg-type]
     for name in dict.fromkeys((*now, *before)):
-        if now.get(name) != before.get(name):
+        differs = now.get(name) != before.get(name)
+        if differs and not any(name == each or name.startswith(f"{each}.") for each in _INDIFFERENT):
             return f"{name}={before.get(name)}, not {now.get(name)}"
     return ""
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names and values, without those that may differ."""
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        if name in _INDIFFERENT:
-            continue
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{name}.")
-        else:
-            yield name, value
 
 
 def set_aside(folder: Path, *, anew: bool) -> None:

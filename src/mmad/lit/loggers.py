@@ -51,14 +51,14 @@ def describe(loggers: Iterable[Logger], settings: dict[str, Any]) -> None:
     """Tells W&B the resolved configuration before anything is logged; the run's folder has it anyway."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
-            logger.log_hyperparams(dict(_flat(settings)))
+            logger.log_hyperparams(dict(flat(settings)))
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Names as the command line has them, such as adapter.layer.beta, with their values."""
     for name, value in settings.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
