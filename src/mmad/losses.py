@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
+from mmad.segments import paired_tiou
+
 
 def focal_loss(
     logits_BPK: Tensor,
@@ -16,6 +18,7 @@ def focal_loss(
     alpha: float = 0.25,
     gamma: float = 2.0,
     weight_K: Tensor | None = None,
+    scale_BPK: Tensor | None = None,
 ) -> Tensor:
     """Sigmoid focal loss, summed over valid points and classes; soft targets mix the two cases linearly.
 
@@ -26,6 +29,7 @@ def focal_loss(
         alpha: weight of positives; negatives have 1 - alpha.
         gamma: how much sure answers are discounted.
         weight_K: (K,) weight of each class's positives, beside alpha; negatives keep theirs. None for 1.
+        scale_BPK: (B, P, K) weight of each point in each class. None for 1.
 
     Returns:
         Scalar float32.
@@ -35,6 +39,8 @@ def focal_loss(
     loss_BPK = sigmoid_focal_loss(logits_BPK.float(), targets_BPK.float(), alpha=alpha, gamma=gamma)
     if weight_K is not None:
         loss_BPK = loss_BPK * (1 + targets_BPK.float() * (weight_K - 1))
+    if scale_BPK is not None:
+        loss_BPK = loss_BPK * scale_BPK
     return (loss_BPK * mask_BP[..., None]).sum()
 
 
@@ -109,10 +115,9 @@ def diou_loss(predicted_N2: Tensor, target_N2: Tensor, *, eps: float = 1e-8) -> 
     >>> diou_loss(torch.tensor([[0.0, 2.0]]), torch.tensor([[2.0, 4.0]]))
     tensor([1.2500])
     """
-    start_N, end_N = predicted_N2.float().unbind(1)
-    true_start_N, true_end_N = target_N2.float().unbind(1)
-    overlap_N = (torch.minimum(end_N, true_end_N) - torch.maximum(start_N, true_start_N)).clamp(min=0)
-    union_N = (end_N - start_N) + (true_end_N - true_start_N) - overlap_N
+    predicted_N2, target_N2 = predicted_N2.float(), target_N2.float()
+    (start_N, end_N), (true_start_N, true_end_N) = predicted_N2.unbind(1), target_N2.unbind(1)
+    tiou_N = paired_tiou(predicted_N2, target_N2, eps=eps)
     enclosing_N = torch.maximum(end_N, true_end_N) - torch.minimum(start_N, true_start_N)
     shift_N = (start_N + end_N - true_start_N - true_end_N) / 2
-    return 1 - overlap_N / union_N.clamp(min=eps) + (shift_N / enclosing_N.clamp(min=eps)).square()
+    return 1 - tiou_N + (shift_N / enclosing_N.clamp(min=eps)).square()

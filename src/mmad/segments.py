@@ -46,8 +46,24 @@ def pairwise_tiou(first_M2: Tensor, second_Q2: Tensor, *, eps: float = 1e-8) -> 
     >>> pairwise_tiou(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 3.0], [5.0, 6.0]]))
     tensor([[0.3333, 0.0000]])
     """
-    start = torch.maximum(first_M2[:, None, 0], second_Q2[None, :, 0])
-    end = torch.minimum(first_M2[:, None, 1], second_Q2[None, :, 1])
-    overlap = (end - start).clamp(min=0)
-    length = (first_M2[:, 1] - first_M2[:, 0])[:, None] + (second_Q2[:, 1] - second_Q2[:, 0])[None, :]
+    return paired_tiou(first_M2[:, None], second_Q2[None], eps=eps)
+
+
+def paired_tiou(first_N2: Tensor, second_N2: Tensor, *, eps: float = 1e-8) -> Tensor:
+    """Temporal intersection over union, pair by pair.
+
+    Args:
+        first_N2: (..., 2) start and end, any unit.
+        second_N2: (..., 2) start and end, the same unit; leading axes broadcast.
+        eps: lower bound of the union, so that two empty segments give 0 and not NaN.
+
+    Returns:
+        (...) tIoU in [0, 1].
+
+    >>> paired_tiou(torch.tensor([[0.0, 2.0], [0.0, 1.0]]), torch.tensor([[1.0, 3.0], [0.0, 1.0]]))
+    tensor([0.3333, 1.0000])
+    """
+    (start, end), (other_start, other_end) = first_N2.unbind(-1), second_N2.unbind(-1)
+    overlap = (torch.minimum(end, other_end) - torch.maximum(start, other_start)).clamp(min=0)
+    length = (end - start) + (other_end - other_start)
     return overlap / (length - overlap).clamp(min=eps)

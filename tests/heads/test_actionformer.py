@@ -87,7 +87,7 @@ def test_levels_do_not_see_each_other_in_the_towers():
         logits.append(head.cls_head(cls, level_mask))
         offsets.append(F.relu(head.scale_L[level] * head.reg_head(reg, level_mask)))
     torch.testing.assert_close(outputs.logits_BPK, torch.cat(logits, dim=1))
-    torch.testing.assert_close(outputs.offsets_BP2, torch.cat(offsets, dim=1))
+    torch.testing.assert_close(outputs.offsets_BPG2[:, :, 0], torch.cat(offsets, dim=1))
     assert torch.equal(outputs.mask_BP, torch.cat(masks, dim=1))
 
 
@@ -104,7 +104,7 @@ def test_loss_is_that_of_its_parts():
     targets = torch.full((1, 28, 3), 0.2 / 4)
     targets[0, [6, 7, 8], 1] += 0.8
     cls = focal_loss(outputs.logits_BPK, targets, outputs.mask_BP) / 3
-    reg = diou_loss(outputs.segments_BP2[0, [6, 7, 8]], torch.tensor([[5.5, 8.5]] * 3)).sum() / 3
+    reg = diou_loss(outputs.segments_BPG2[0, [6, 7, 8], 0], torch.tensor([[5.5, 8.5]] * 3)).sum() / 3
     assert losses["cls"].item() == pytest.approx(cls.item(), rel=1e-5)
     assert losses["reg"].item() == pytest.approx(2 * reg.item(), rel=1e-4)
 
@@ -200,7 +200,7 @@ def test_padding_carries_no_loss():
     head = dense().eval()
     outputs = predictions(head)
     masked = PointPredictions(
-        outputs.logits_BPK, outputs.offsets_BP2, outputs.points.position_P[None] < 6, outputs.points
+        outputs.logits_BPK, outputs.offsets_BPG2, outputs.points.position_P[None] < 6, outputs.points
     )
     cls = head.loss(masked, [truth((9.5, 12.5, 1))])["cls"]
     expected = focal_loss(outputs.logits_BPK[:, masked.mask_BP[0]], torch.zeros(1, 11, 3), every(1, 11))
@@ -213,7 +213,7 @@ def test_decoding_equals_plain_loops():
     torch.manual_seed(2)
     outputs = PointPredictions(
         2 * torch.randn(1, 28, 3),
-        3 * torch.rand(1, 28, 2),
+        3 * torch.rand(1, 28, 1, 2),
         outputs.points.position_P[None] < 10,
         outputs.points,
     )
@@ -223,7 +223,7 @@ def test_decoding_equals_plain_loops():
         for label in range(3):
             score = 1 / (1 + math.exp(-outputs.logits_BPK[0, index, label].item()))
             if t < 10 and score > 0.3:
-                left, right = outputs.offsets_BP2[0, index].tolist()
+                left, right = outputs.offsets_BPG2[0, index, 0].tolist()
                 expected.append((score, t - left * stride, t + right * stride, label))
     assert len(expected) > 20
     (found,) = head.decode(outputs)

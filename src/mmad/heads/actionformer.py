@@ -10,11 +10,10 @@ Shape letters: B clips, T feature steps, C channels.
 
 from torch import Tensor, nn
 
-from mmad.errors import MmadError
 from mmad.heads.anchor_free import AnchorFreeHead, PointPredictions
 from mmad.layers.drop import DropChannels
 from mmad.layers.masked_conv import MaskedConv1d
-from mmad.layers.pyramid import PyramidBlock, sinusoid
+from mmad.layers.pyramid import PyramidBlock, climb, embed, sinusoid
 from mmad.segments import Segments
 
 OPENTAD_KEYS: tuple[tuple[str, str], ...] = (
@@ -92,7 +91,7 @@ class ActionFormer(nn.Module):
         max_proposals: int = 8000,
     ) -> None:
         super().__init__()
-        self.multiple = 2 ** (levels - 1)
+        self.levels = levels
         self.absolute_position = absolute_position
 
         def block(stride: int) -> PyramidBlock:
@@ -140,28 +139,12 @@ class ActionFormer(nn.Module):
         Raises:
             MmadError: a T that the pyramid cannot halve.
         """
-        steps = feats_BCT.shape[2]
-        if steps % self.multiple:
-            raise MmadError(
-                f"A window of {steps} feature steps cannot be halved {len(self.branch)} times: "
-                f"pad it to a multiple of {self.multiple} steps or use fewer levels."
-            )
-        valid_BT1 = mask_BT[..., None]
-        x_BTC = self.input_drop(feats_BCT).transpose(1, 2) * valid_BT1
-        for conv in self.embed:
-            x_BTC = conv(x_BTC, mask_BT)
+        x_BTC = embed(self.input_drop(feats_BCT), mask_BT, self.embed, levels=self.levels)
         if self.absolute_position:
-            channels = x_BTC.shape[2]
+            steps, channels = x_BTC.shape[1:]
             table_TC = sinusoid(steps, channels, device=x_BTC.device) / channels**0.5
-            x_BTC = x_BTC + table_TC * valid_BT1
-        for block in self.stem:
-            x_BTC = block(x_BTC, mask_BT)
-        pyramid, masks = [x_BTC], [mask_BT]
-        for block in self.branch:
-            pyramid.append(block(pyramid[-1], masks[-1]))
-            masks.append(masks[-1][:, ::2])
-        normed = [norm(x_BTC) * mask[..., None] for norm, x_BTC, mask in zip(self.neck, pyramid, masks, strict=True)]
-        return self.dense(normed, mask_BT)
+            x_BTC = x_BTC + table_TC * mask_BT[..., None]
+        return self.dense(climb(x_BTC, mask_BT, stem=self.stem, branch=self.branch, norms=self.neck), mask_BT)
 
     def balance(self, counts_K: Tensor) -> None:
         """Sets the weights of the classes' positives in the loss, if `class_balance` asks for them.

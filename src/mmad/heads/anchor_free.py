@@ -1,9 +1,10 @@
 """The anchor-free detection head on a temporal pyramid: every point names its classes and its two boundaries.
 
-Shape letters: B clips, T feature steps, C channels, P points of all levels, K classes, L levels.
+Shape letters: B clips, T feature steps, C channels, P points of all levels, K classes, L levels; G boundaries per
+point: 1 where all classes share them, else K.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -11,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmad.assignment import Points, assign, pyramid_points
+from mmad.assignment import Assignment, Points, assign, pyramid_points
 from mmad.errors import MmadError
 from mmad.layers.drop import process
 from mmad.layers.masked_conv import MaskedConv1d
 from mmad.losses import class_balanced_weights, diou_loss, focal_loss, smoothed
-from mmad.segments import Segments
+from mmad.segments import Segments, paired_tiou
 
 PRIOR = 0.01
 """Score of every class before training: most points see nothing."""
@@ -28,21 +29,26 @@ class PointPredictions:
 
     Args:
         logits_BPK: (B, P, K) float32, one per class.
-        offsets_BP2: (B, P, 2) float32, distance to start and end in strides of the point's level.
+        offsets_BPG2: (B, P, G, 2) float32, distance to start and end in strides of the point's level.
         mask_BP: (B, P) bool, True = the point lies in the clip.
         points: where the points are.
     """
 
     logits_BPK: Tensor
-    offsets_BP2: Tensor
+    offsets_BPG2: Tensor
     mask_BP: Tensor
     points: Points
 
     @property
-    def segments_BP2(self) -> Tensor:
-        """(B, P, 2) predicted start and end, feature steps."""
-        sides = self.offsets_BP2.new_tensor([-1.0, 1.0])
-        return self.points.position_P[:, None] + self.offsets_BP2 * sides * self.points.stride_P[:, None]
+    def segments_BPG2(self) -> Tensor:
+        """(B, P, G, 2) predicted start and end, feature steps."""
+        sides = self.offsets_BPG2.new_tensor([-1.0, 1.0])
+        position_P11, stride_P11 = self.points.position_P[:, None, None], self.points.stride_P[:, None, None]
+        return position_P11 + self.offsets_BPG2 * sides * stride_P11
+
+
+Assign = Callable[[PointPredictions, list[Segments]], Assignment]
+"""Says what every point should predict, given what it predicts now and the ground truth of the B clips."""
 
 
 class AnchorFreeHead(nn.Module):
@@ -64,11 +70,15 @@ class AnchorFreeHead(nn.Module):
         reg_bias: initial distance to the boundaries, in strides.
         score_threshold: decoded segments score more than this.
         max_proposals: decoded segments of one clip at most, all levels together.
+        values: R numbers that a point tells of its boundaries; 2 are the distances themselves.
+        iou_power: positives weigh tIoU ** iou_power in the class loss, with a gradient; 0 for all the same.
+        assigned: an assignment in place of centre sampling, which then has `center_radius` and `filter_similar`.
 
     Raises:
         MmadError: `label_smoothing` or `class_balance` is out of range.
 
-    Source: Zhang et al., ActionFormer (ECCV 2022), sections 3.3-3.4; Cui et al. (CVPR 2019) for `class_balance`.
+    Source: Zhang et al., ActionFormer (ECCV 2022), sections 3.3-3.4; Cui et al. (CVPR 2019) for `class_balance`; Shi et
+        al., TriDet (CVPR 2023), for `iou_power`.
     """
 
     loss_normalizer: Tensor
@@ -91,6 +101,9 @@ class AnchorFreeHead(nn.Module):
         reg_bias: float = 0.0,
         score_threshold: float = 0.001,
         max_proposals: int = 8000,
+        values: int = 2,
+        iou_power: float = 0.0,
+        assigned: Assign | None = None,
     ) -> None:
         super().__init__()
         if not _is_part(label_smoothing):
@@ -101,11 +114,12 @@ class AnchorFreeHead(nn.Module):
         self.center_radius, self.filter_similar = center_radius, filter_similar
         self.label_smoothing, self.momentum, self.reg_weight = label_smoothing, momentum, reg_weight
         self.score_threshold, self.max_proposals, self.class_balance = score_threshold, max_proposals, class_balance
+        self.iou_power, self.assigned = iou_power, assigned or self._centers
 
         self.cls_convs = nn.ModuleList(MaskedConv1d(channels, channels) for _ in range(convs))
         self.reg_convs = nn.ModuleList(MaskedConv1d(channels, channels) for _ in range(convs))
         self.cls_head = MaskedConv1d(channels, classes, bias=log(PRIOR / (1 - PRIOR)), norm=False, relu=False)
-        self.reg_head = MaskedConv1d(channels, 2, bias=reg_bias, norm=False, relu=False)
+        self.reg_head = MaskedConv1d(channels, values, bias=reg_bias, norm=False, relu=False)
         self.scale_L = nn.Parameter(torch.ones(levels))
         self.register_buffer("loss_normalizer", torch.tensor(float(loss_normalizer)))
         # Not in checkpoints: the training data tell it anew, and detection needs none.
@@ -123,29 +137,41 @@ class AnchorFreeHead(nn.Module):
             self.class_weight_K = weight_K.to(self.loss_normalizer.device)
 
     def forward(self, pyramid: Sequence[Tensor], mask_BT: Tensor) -> PointPredictions:
-        """Predicts at every point.
+        """Predicts at every point, the same boundaries for all classes.
 
         Args:
             pyramid: L tensors (B, T / 2**level, C), zero where the mask is False.
             mask_BT: (B, T) bool of the finest level.
         """
+        logits_BPK, offsets_BP2, mask_BP, points = self.towers(pyramid, pyramid, mask_BT)
+        return PointPredictions(logits_BPK, offsets_BP2[:, :, None], mask_BP, points)
+
+    def towers(
+        self, cls_pyramid: Sequence[Tensor], reg_pyramid: Sequence[Tensor], mask_BT: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Points]:
+        """What both towers say at every point, from features that may differ.
+
+        Args:
+            cls_pyramid, reg_pyramid: each L tensors (B, T / 2**level, C), zero where the mask is False.
+            mask_BT: (B, T) bool of the finest level.
+
+        Returns:
+            (B, P, K) logits, (B, P, R) values not below 0, (B, P) mask, and the points.
+        """
         points = pyramid_points(mask_BT.shape[1], self.levels, device=mask_BT.device)
-        # All levels pass the towers in one sequence. A masked step after each keeps neighbours apart: what a
-        # convolution reads there is the zero it would have read as its padding.
-        masks = [mask_BT[:, :: 2**level] for level in range(self.levels)]
-        mask = torch.cat([F.pad(mask, (0, 1)) for mask in masks], dim=1)
-        cls = reg = torch.cat([F.pad(x_BTC, (0, 0, 0, 1)) for x_BTC in pyramid], dim=1)
+        cls, mask = in_one_sequence(cls_pyramid, mask_BT)
+        reg, _ = in_one_sequence(reg_pyramid, mask_BT)
         for conv in self.cls_convs:
             cls = conv(cls, mask)
         for conv in self.reg_convs:
             reg = conv(reg, mask)
         kept_P = torch.arange(len(points.level_P), device=mask.device) + points.level_P
-        reg_BP2 = self.reg_head(reg, mask)[:, kept_P].float()
-        return PointPredictions(
-            logits_BPK=self.cls_head(cls, mask)[:, kept_P].float(),
-            offsets_BP2=F.relu(reg_BP2 * self.scale_L[points.level_P, None]),
-            mask_BP=mask[:, kept_P],
-            points=points,
+        values_BPR = self.reg_head(reg, mask)[:, kept_P].float()
+        return (
+            self.cls_head(cls, mask)[:, kept_P].float(),
+            F.relu(values_BPR * self.scale_L[points.level_P, None]),
+            mask[:, kept_P],
+            points,
         )
 
     def loss(self, outputs: PointPredictions, targets: list[Segments]) -> dict[str, Tensor]:
@@ -167,19 +193,32 @@ class AnchorFreeHead(nn.Module):
                 f"class; call the head's balance(counts) first."
             )
         with torch.autocast(outputs.logits_BPK.device.type, enabled=False):
-            assigned = assign(
-                outputs.points,
-                targets,
-                classes=self.classes,
-                center_radius=self.center_radius,
-                filter_similar=self.filter_similar,
-            )
+            assigned = self.assigned(outputs, targets)
             positive_BP = assigned.positive_BP & outputs.mask_BP
             normalizer = self._normalizer(positive_BP.sum())
+            positive_BPK = (assigned.classes_BPK > 0) & positive_BP[..., None]
+            own = outputs.offsets_BPG2.shape[2] > 1
+            # Where classes share their boundaries, a point counts once, however many classes it has.
+            told_BPG = positive_BPK if own else positive_BP[..., None]
+            sides = outputs.offsets_BPG2.new_tensor([-1.0, 1.0])
+            offsets_BPG2 = assigned.offsets_BP2[:, :, None].expand_as(outputs.offsets_BPG2)
+            predicted_N2, target_N2 = outputs.offsets_BPG2[told_BPG] * sides, offsets_BPG2[told_BPG] * sides
+            reg = diou_loss(predicted_N2, target_N2).sum()
+            scale_BPK = None
+            if self.iou_power:
+                ones_BPG = torch.ones_like(told_BPG, dtype=torch.float32)
+                # A root has no slope at 0.
+                tiou_N = paired_tiou(predicted_N2, target_N2).clamp(min=1e-6)
+                scale_BPG = ones_BPG.masked_scatter(told_BPG, tiou_N**self.iou_power)
+                scale_BPK = torch.where(positive_BPK, scale_BPG, 1.0)
             classes_BPK = smoothed(assigned.classes_BPK, share=self.label_smoothing)
-            cls = focal_loss(outputs.logits_BPK, classes_BPK, outputs.mask_BP, weight_K=self.class_weight_K)
-            sides = outputs.offsets_BP2.new_tensor([-1.0, 1.0])
-            reg = diou_loss(outputs.offsets_BP2[positive_BP] * sides, assigned.offsets_BP2[positive_BP] * sides).sum()
+            cls = focal_loss(
+                outputs.logits_BPK,
+                classes_BPK,
+                outputs.mask_BP,
+                weight_K=self.class_weight_K,
+                scale_BPK=scale_BPK,
+            )
         return {"cls": cls / normalizer, "reg": self.reg_weight * reg / normalizer}
 
     @torch.no_grad()
@@ -194,12 +233,22 @@ class AnchorFreeHead(nn.Module):
         """
         scores_BPK = outputs.logits_BPK.sigmoid() * outputs.mask_BP[..., None]
         found: list[Segments] = []
-        for scores_PK, segments_P2 in zip(scores_BPK, outputs.segments_BP2, strict=True):
+        for scores_PK, segments_PG2 in zip(scores_BPK, outputs.segments_BPG2, strict=True):
             point, label = (scores_PK > self.score_threshold).nonzero(as_tuple=True)
             best = scores_PK[point, label].argsort(descending=True, stable=True)[: self.max_proposals]
             point, label = point[best], label[best]
-            found.append({"segments": segments_P2[point], "labels": label, "scores": scores_PK[point, label]})
+            segments_N2 = segments_PG2[point, label if segments_PG2.shape[1] > 1 else 0]
+            found.append({"segments": segments_N2, "labels": label, "scores": scores_PK[point, label]})
         return found
+
+    def _centers(self, outputs: PointPredictions, targets: list[Segments]) -> Assignment:
+        return assign(
+            outputs.points,
+            targets,
+            classes=self.classes,
+            center_radius=self.center_radius,
+            filter_similar=self.filter_similar,
+        )
 
     @torch.no_grad()
     def _normalizer(self, positives: Tensor) -> Tensor:
@@ -215,6 +264,23 @@ class AnchorFreeHead(nn.Module):
             torch.distributed.all_reduce(positives)
         # In place, since DDP holds on to the buffer; a copy leaves, since the graph holds on to the divisor.
         return self.loss_normalizer.lerp_(positives.clamp(min=1).float(), 1 - self.momentum) / ranks
+
+
+def in_one_sequence(pyramid: Sequence[Tensor], mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """All levels one after the other, so that a convolution of kernel 3 passes them at once.
+
+    A masked step after each keeps neighbours apart: what a convolution reads there is the zero it would have read as
+    its padding.
+
+    Args:
+        pyramid: L tensors (B, T / 2**level, C), zero where the mask is False.
+        mask_BT: (B, T) bool of the finest level.
+
+    Returns:
+        (B, P + L, C) and (B, P + L) bool; point `p` of level `l` is at place `p + l`.
+    """
+    masks = [F.pad(mask_BT[:, :: 2**level], (0, 1)) for level in range(len(pyramid))]
+    return torch.cat([F.pad(x_BTC, (0, 0, 0, 1)) for x_BTC in pyramid], dim=1), torch.cat(masks, dim=1)
 
 
 def _is_part(value: object) -> bool:

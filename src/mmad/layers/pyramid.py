@@ -1,12 +1,84 @@
-"""The transformer block that builds a temporal feature pyramid, and the table of positions added below it."""
+"""The temporal feature pyramid: its way up, ActionFormer's block, and the table of positions added below it."""
+
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
 from timm.layers import LayerScale
 from torch import Tensor, nn
 
+from mmad.errors import MmadError
 from mmad.layers.attention import MaskedConvAttention
 from mmad.layers.drop import DropPath
+
+
+def embed(feats_BCT: Tensor, mask_BT: Tensor, convs: Iterable[nn.Module], *, levels: int) -> Tensor:
+    """Features as the first level of a pyramid, channels last.
+
+    Args:
+        feats_BCT: (B, in_channels, T).
+        mask_BT: (B, T) bool, True = valid step; valid steps come first.
+        convs: each called with (B, T, C) and the mask.
+        levels: of the pyramid.
+
+    Returns:
+        (B, T, C), zero where the mask is False if the last convolution's output is.
+
+    Raises:
+        MmadError: a T that the pyramid cannot halve.
+    """
+    steps, multiple = feats_BCT.shape[2], 2 ** (levels - 1)
+    if steps % multiple:
+        raise MmadError(
+            f"A window of {steps} feature steps cannot be halved {levels - 1} times: "
+            f"pad it to a multiple of {multiple} steps or use fewer levels."
+        )
+    x_BTC = feats_BCT.transpose(1, 2) * mask_BT[..., None]
+    for conv in convs:
+        x_BTC = conv(x_BTC, mask_BT)
+    return x_BTC
+
+
+def climb(
+    x_BTC: Tensor,
+    mask_BT: Tensor,
+    *,
+    stem: Iterable[nn.Module],
+    branch: Iterable[nn.Module],
+    norms: Iterable[nn.Module],
+) -> list[Tensor]:
+    """The levels of a pyramid, finest first, each normalised.
+
+    Args:
+        x_BTC: (B, T, C), zero where the mask is False.
+        mask_BT: (B, T) bool, True = valid step.
+        stem: blocks at full length, each called with features and mask.
+        branch: blocks that halve the length, one for each further level.
+        norms: one for each level.
+
+    Returns:
+        L tensors (B, T / 2**level, C), zero where `mask_BT[:, :: 2**level]` is False.
+    """
+    for block in stem:
+        x_BTC = block(x_BTC, mask_BT)
+    pyramid, masks = [x_BTC], [mask_BT]
+    for block in branch:
+        pyramid.append(block(pyramid[-1], masks[-1]))
+        masks.append(masks[-1][:, ::2])
+    return [norm(x_BTC) * mask[..., None] for norm, x_BTC, mask in zip(norms, pyramid, masks, strict=True)]
+
+
+def max_pool(x_BTC: Tensor, mask_BT: Tensor) -> Tensor:
+    """The maximum of every second step and its neighbours.
+
+    Args:
+        x_BTC: (B, T, C), zero where the mask is False; padding competes with that zero.
+        mask_BT: (B, T) bool, True = valid step.
+
+    Returns:
+        (B, T / 2, C), zero where `mask_BT[:, ::2]` is False.
+    """
+    return F.max_pool1d(x_BTC.transpose(1, 2), 3, stride=2, padding=1).transpose(1, 2) * mask_BT[:, ::2, None]
 
 
 class PyramidBlock(nn.Module):
@@ -57,8 +129,7 @@ class PyramidBlock(nn.Module):
         # The norm's bias must not reach the convolutions inside the attention from padding.
         y_BTC = self.attention(self.attention_norm(x_BTC) * valid_BT1, mask_BT)
         if self.stride > 1:
-            pooled_BCT = F.max_pool1d(x_BTC.transpose(1, 2), 3, stride=self.stride, padding=1)
-            x_BTC = pooled_BCT.transpose(1, 2) * kept_BT1
+            x_BTC = max_pool(x_BTC, mask_BT)
         x_BTC = x_BTC + self.drop_path(self.attention_scale(y_BTC))
         return x_BTC + self.drop_path(self.mlp_scale(self.mlp(self.mlp_norm(x_BTC)) * kept_BT1))
 
