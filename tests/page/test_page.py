@@ -156,18 +156,6 @@ def test_a_number_that_is_not_finite_is_refused_and_leaves_no_file(tmp_path: Pat
 # In the browser -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("no Chromium on PATH")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
 @pytest.fixture
 def view(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens a page; fails afterwards if it wrote an error or asked for anything but itself and its videos."""

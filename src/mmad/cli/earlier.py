@@ -5,14 +5,14 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmad.cli.entry import plain
+from mmad.cli.entry import output_dir, plain, shown
 from mmad.comparison.run import WITHOUT_EFFECT
 from mmad.errors import MmadError
 from mmad.lit.costs import COSTS
@@ -46,6 +46,42 @@ class Earlier:
     checkpoint: Path | None
     environment: Mapping[str, Any]
     other: str | None
+
+
+@contextmanager
+def begun(cfg: DictConfig, *, command: str) -> Iterator[tuple[Path, Earlier]]:
+    """What every training command does around its work: keeps others out of the run's folder and ends on signals.
+
+    Args:
+        cfg: the composed configuration.
+        command: name of the one that goes on with a run.
+
+    Returns:
+        The run's folder, and what an earlier part of the run has left in it.
+
+    Raises:
+        MmadError: another process is at the same run.
+    """
+    from lightning.pytorch.utilities import rank_zero_only
+
+    from mmad.lit.signals import ended_by_signals
+
+    folder = output_dir()
+    first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
+    goes_on = f"{command} ckpt={shown(folder)} goes on if an epoch was finished"
+    with alone_in(folder) if first else nullcontext(), ended_by_signals(goes_on):
+        earlier = earlier_part(cfg, folder)
+        if first and cfg.ckpt is None and earlier.checkpoint is not None:
+            print(f"{shown(folder)} holds an unfinished part of this run, which goes on")
+        if first and earlier.other is not None:
+            print(f"{shown(folder)} holds another run ({earlier.other}), whose files get a number")
+        yield folder, earlier
+
+
+def done_before(folder: Path) -> float | None:
+    """Says that a run with the same settings is finished; returns its best AVG on `val`, in percent."""
+    print(f"{shown(folder)} holds this run, finished; with another hydra.run.dir=... it is done anew")
+    return json.loads((folder / COSTS).read_text())["best"]
 
 
 def earlier_part(cfg: DictConfig, folder: Path) -> Earlier:

@@ -233,7 +233,7 @@ def check_arguments(arguments: Sequence[str], *, config: str) -> None:
     os.environ[_SWEPT] = ",".join(o.key_or_group for o in overrides if o.is_sweep_override())
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        groups = {name: loader.get_group_options(name) for name in loader.list_groups("")}
+        groups = {name: options for name in loader.list_groups("") if (options := loader.get_group_options(name))}
         choices = [o for o in overrides if o.key_or_group in groups]
         settings = [o for o in overrides if o.key_or_group not in groups]
         for override in choices:
@@ -344,3 +344,9 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     container = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be written from the working folder."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mmad.cli.entry import plain, run, warn
+from mmad.cli.entry import plain, run, shown, warn
 from mmad.cli.ranks import launch_single_jobs
 from mmad.errors import MmadError
 
@@ -97,7 +97,7 @@ def evaluate_predictions_file(cfg: DictConfig) -> None:
     """Compares a predictions file with an annotation file; no video and no model is needed."""
     from hydra.utils import instantiate
 
-    from mmad.cli.train import conclude, shown
+    from mmad.cli.train import conclude
     from mmad.formats.challenge import write_submission
     from mmad.formats.ground_truth import read_ground_truth
     from mmad.formats.labels import read_taxonomy

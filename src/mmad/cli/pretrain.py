@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from mmad.cli.entry import run, stop, warn
+from mmad.cli.entry import run, shown, stop, warn
 from mmad.errors import MmadError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def main() -> None:
 
 def pretrain(cfg: DictConfig) -> None:
     """Pre-trains one configuration; its weights go into `backbone.weights` of mmad-train."""
-    from mmad.cli.train import begun, done_before
+    from mmad.cli.earlier import begun, done_before
 
     with begun(cfg, command="mmad-pretrain") as (folder, earlier):
         if earlier.finished:
@@ -46,7 +46,7 @@ def pretrain(cfg: DictConfig) -> None:
 
 
 def _pretrain(cfg: DictConfig, folder: Path, earlier: "Earlier") -> None:
-    from mmad.cli.train import introduce, prepared, shown
+    from mmad.cli.train import introduce, prepared
 
     data = prepared(cfg)
     from hydra.utils import get_class, instantiate

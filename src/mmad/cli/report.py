@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from mmad.cli.entry import run
+from mmad.cli.entry import run, shown
 from mmad.errors import MmadError
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ def report(cfg: DictConfig) -> None:
     if cfg.draws < 0:
         raise MmadError(f"draws={cfg.draws}: expected 0 or more")
     # Imported only now, since `--help` and mistakes shall not wait for torch.
-    from mmad.cli.train import shown
     from mmad.comparison import arrange, check_evaluated_alike, compare, find_runs, group, plan_of
     from mmad.plots.style import FORMATS
     from mmad.tables.settings import on, results, to_text
@@ -168,7 +167,6 @@ def _address(page: Path, output: Path) -> str:
 
 
 def _next(arrangement: "Arrangement", *, page: str) -> str:
-    from mmad.cli.train import shown
 
     unfinished = [run for row in arrangement.rows if row.setting is not None for run in row.setting.unfinished]
     begun = [run.folder for run in unfinished if (run.folder / "checkpoints" / "last.ckpt").is_file()]

@@ -1,21 +1,19 @@
 """`mmad-train`: trains a detector, evaluates its best checkpoint and writes a run's folder."""
 
-import json
 import logging
 import os
 import shlex
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from mmad.cli.entry import output_dir, plain, run, stop, warn
+from mmad.cli.entry import plain, run, shown, stop, warn
 from mmad.cli.ranks import launch_single_jobs, quoted
 from mmad.errors import MmadError
 from mmad.formats.whole_file import write_whole
@@ -112,6 +110,8 @@ def check_device(trainer: DictConfig) -> None:
 
 def train(cfg: DictConfig) -> float | None:
     """Trains, evaluates and reports one configuration; returns the best AVG on `val`, in percent."""
+    from mmad.cli.earlier import begun, done_before
+
     with begun(cfg, command="mmad-train") as (folder, earlier):
         return done_before(folder) if earlier.finished else _train(cfg, folder, earlier)
 
@@ -218,37 +218,6 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
     return value
 
 
-@contextmanager
-def begun(cfg: DictConfig, *, command: str) -> "Iterator[tuple[Path, Earlier]]":
-    """What every training command does around its work: keeps others out of the run's folder and ends on signals.
-
-    Args:
-        cfg: the composed configuration.
-        command: name of the one that goes on with a run.
-
-    Returns:
-        The run's folder, and what an earlier part of the run has left in it.
-
-    Raises:
-        MmadError: another process is at the same run.
-    """
-    from lightning.pytorch.utilities import rank_zero_only
-
-    from mmad.cli.earlier import alone_in, earlier_part
-    from mmad.lit.signals import ended_by_signals
-
-    folder = output_dir()
-    first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
-    goes_on = f"{command} ckpt={shown(folder)} goes on if an epoch was finished"
-    with alone_in(folder) if first else nullcontext(), ended_by_signals(goes_on):
-        earlier = earlier_part(cfg, folder)
-        if first and cfg.ckpt is None and earlier.checkpoint is not None:
-            print(f"{shown(folder)} holds an unfinished part of this run, which goes on")
-        if first and earlier.other is not None:
-            print(f"{shown(folder)} holds another run ({earlier.other}), whose files get a number")
-        yield folder, earlier
-
-
 def prepared(cfg: DictConfig) -> "ClipDataModule":
     """Checks the device, seeds, and gives the data."""
     check_device(cfg.trainer)
@@ -259,14 +228,6 @@ def prepared(cfg: DictConfig) -> "ClipDataModule":
     launch_single_jobs()
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     return instantiate(cfg.data, _convert_="all")
-
-
-def done_before(folder: Path) -> float | None:
-    """Says that a run with the same settings is finished; returns its best AVG on `val`, in percent."""
-    from mmad.lit.costs import COSTS
-
-    print(f"{shown(folder)} holds this run, finished; with another hydra.run.dir=... it is done anew")
-    return json.loads((folder / COSTS).read_text())["best"]
 
 
 def introduce(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
@@ -351,12 +312,6 @@ def _command() -> str:
     """The command line without the user's folders: a page may be sent to others."""
     line = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     return line.replace(f"{Path.cwd()}{os.sep}", "").replace(str(Path.home()), "~")
-
-
-def shown(path: Path) -> str:
-    """A path as short as it can be written from the working folder."""
-    path = path.resolve()
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def quiet() -> None:

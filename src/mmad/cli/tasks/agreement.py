@@ -9,9 +9,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from tqdm.auto import tqdm
 
+from mmad.cli.entry import shown
 from mmad.cli.tasks.apart import check_apart
 from mmad.cli.tasks.source import source_of
-from mmad.cli.train import shown
 from mmad.data.header import header
 from mmad.data.sources import MarkedSource, Source
 from mmad.data.sources.source import LABELS, SPLIT_TABLE

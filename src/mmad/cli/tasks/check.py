@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 
 from mmad.checks.examine import Examination, examine
 from mmad.checks.report import as_data, as_text
+from mmad.cli.entry import shown
 from mmad.cli.tasks.source import source_of, training_command
-from mmad.cli.train import shown
 from mmad.data.manifest import MANIFEST
 from mmad.data.sources.source import EXCLUSIONS
 from mmad.errors import MmadError

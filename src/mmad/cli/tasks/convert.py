@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 from tqdm.auto import tqdm
 
+from mmad.cli.entry import shown
 from mmad.cli.tasks.apart import check_apart
 from mmad.cli.tasks.source import source_of
-from mmad.cli.train import shown
 from mmad.errors import MmadError
 from mmad.formats.boris import write_boris_project, write_boris_table
 from mmad.formats.csv_marks import write_csv_marks

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 from tqdm.auto import tqdm
 
+from mmad.cli.entry import shown
 from mmad.cli.tasks.apart import check_apart
 from mmad.cli.tasks.source import source_of
-from mmad.cli.train import shown
 from mmad.data.sources.source import LABELS, SPLIT_TABLE
 from mmad.dataset.division import Division, divide, on_clock, stems
 from mmad.dataset.pieces import FramesDiffer, Stamps, frame_stamps, write_pieces

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from mmad.cli.entry import shown
 from mmad.cli.tasks.source import source_of
-from mmad.cli.train import shown
 from mmad.data.sources import MarkedSource
 from mmad.errors import MmadError
 from mmad.formats.splits import split_by_subject, training_split, write_splits

@@ -7,8 +7,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from mmad.cli.entry import shown
 from mmad.cli.tasks.source import source_of, training_command
-from mmad.cli.train import shown
 from mmad.cli.versions import versions
 from mmad.dataset import describe, findings, tables_of
 from mmad.dataset.contents import UNSPLIT, clips_by_split
