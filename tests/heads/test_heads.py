@@ -8,6 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmad.heads.actionformer import ActionFormer
+from mmad.heads.dyfadet import DyFADet
+from mmad.heads.temporalmaxer import TemporalMaxer
+from mmad.heads.tridet import TriDet
+from mmad.heads.videomamba import VideoMamba
 from mmad.segments import Segments, empty_segments
 
 C, K = 12, 5
@@ -19,10 +23,36 @@ def actionformer(**options) -> nn.Module:
     )
 
 
+def tridet(**options) -> nn.Module:
+    return TriDet(in_channels=C, classes=K, channels=32, levels=3, mlp_channels=24, layer_scale=0.5, **options)
+
+
+def dyfadet(**options) -> nn.Module:
+    return DyFADet(
+        in_channels=C, classes=K, channels=32, levels=3, mlp_channels=24, layer_scale=0.5, reg_bias=1.0, **options
+    )
+
+
+def temporalmaxer(**options) -> nn.Module:
+    return TemporalMaxer(in_channels=C, classes=K, channels=16, levels=3, reg_bias=1.0, **options)
+
+
+def videomamba(**options) -> nn.Module:
+    return VideoMamba(in_channels=C, classes=K, channels=16, levels=3, layer_scale=0.5, reg_bias=1.0, **options)
+
+
 HEADS = [
     pytest.param(actionformer, id="actionformer"),
     pytest.param(lambda: actionformer(stem=1, attention_window=5), id="actionformer-local"),
     pytest.param(lambda: actionformer(absolute_position=True), id="actionformer-absolute"),
+    pytest.param(lambda: tridet(bins=3), id="tridet"),
+    pytest.param(lambda: tridet(window=3), id="tridet-wide"),
+    pytest.param(dyfadet, id="dyfadet"),
+    pytest.param(lambda: dyfadet(window=3), id="dyfadet-wide"),
+    pytest.param(temporalmaxer, id="temporalmaxer"),
+    pytest.param(lambda: temporalmaxer(regression="any", filter_similar=False), id="temporalmaxer-any"),
+    pytest.param(videomamba, id="videomamba"),
+    pytest.param(lambda: videomamba(stem=1), id="videomamba-stem"),
 ]
 everyone = pytest.mark.parametrize("build", HEADS)
 Build = Callable[[], nn.Module]

@@ -21,6 +21,8 @@ class Head(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv1d(16, 16, 3)
+        self.depthwise = nn.Conv1d(16, 16, 11, groups=16)
+        self.rates = nn.Parameter(torch.zeros(16, 16))
         self.norm = nn.LayerNorm(16)
         self.offsets = nn.Conv1d(16, 2, 3)
 
@@ -50,7 +52,7 @@ def test_muon_takes_matrices_and_wide_convolutions_only() -> None:
     assert told["frozen.weight"] is None
     for name in ("adapter.weight", "conv.weight"):
         assert (told[name]["lr"], told[name]["weight_decay"]) == (3e-3, 0.3)
-    for name in ("adapter.bias", "pos", "norm.weight", "offsets.weight"):
+    for name in ("adapter.bias", "pos", "norm.weight", "offsets.weight", "depthwise.weight", "rates"):
         assert (told[name]["lr"], told[name]["weight_decay"]) == (2e-3, 0.0)
 
 

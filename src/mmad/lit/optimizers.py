@@ -42,19 +42,25 @@ def adamw(
 def muon(
     backbone: nn.Module, head: nn.Module, *, lr: float, vector_lr: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """Muon for weight matrices and flattened convolutions, NAdamW for everything else.
+    """Muon for the weights of linear maps and flattened convolutions, NAdamW for everything else.
 
     Args:
         backbone, head: their trainable parameters are optimised.
         lr: of matrices; the update is scaled to AdamW's size (0.2 sqrt of the larger side).
-        vector_lr: of biases, norms, position tables and narrow kernels.
+        vector_lr: of biases, norms, tables, narrow kernels and those of depth-wise convolutions.
         weight_decay: of matrices only.
 
     Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024), in timm's implementation.
     """
+    # The rows of other matrices, such as one kernel per channel, are no directions of a common space.
+    maps = {
+        id(module.weight)
+        for module in (*backbone.modules(), *head.modules())
+        if isinstance(module, nn.Linear) or (isinstance(module, nn.modules.conv._ConvNd) and module.groups == 1)
+    }
     parameters = trainable(backbone) + trainable(head)
     # Orthogonalising a matrix with a side of a few numbers says nothing about its directions.
-    wide = [p.ndim >= 2 and min(p.shape[0], p[0].numel()) >= 8 for p in parameters]
+    wide = [id(p) in maps and min(p.shape[0], p[0].numel()) >= 8 for p in parameters]
     matrices = [p for p, is_wide in zip(parameters, wide, strict=True) if is_wide]
     vectors = [p for p, is_wide in zip(parameters, wide, strict=True) if not is_wide]
     groups = [
