@@ -25,6 +25,10 @@ test: $(READY)  ## run the fast tests
 test-all: $(READY)  ## run every test
 	$(BIN)/python -m pytest -q -n auto --dist worksteal -m ''
 
+parity: $(READY)  ## compare ActionFormer with the package of that name, which a C++ compiler has to build first
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation actionformer==1.5.0 h5py setuptools
+	$(BIN)/python -m pytest -q tests/heads/test_actionformer_package.py
+
 lint: $(READY)  ## check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,4 +49,4 @@ clean:  ## remove .venv and the tools' caches; runs and drawn clips stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-all lint bench weights lock clean
+.PHONY: help setup train test test-all parity lint bench weights lock clean

@@ -1,22 +1,20 @@
 """Read published VideoMAE weights, write our own, and say which weights a run stands on."""
 
 import hashlib
-import pickle
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from mmad.backbones.layouts import Tensors, block_indices, decoder_of, to_ours
 from mmad.errors import MmadError
+from mmad.formats.weights_file import LoadReport, WeightsFile, read_weights
 
 if TYPE_CHECKING:
     from mmad.backbones.videomae import VideoMAE
@@ -33,35 +31,6 @@ SIZES = {
 
 POSITION = ("pos_space", "pos_time")
 POOL = ("pool.weight", "pool.bias")
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What came of loading a file of weights.
-
-    Args:
-        source: the file, or `builtin:NAME`.
-        format: layout of the file.
-        loaded: number of the model's tensors that were filled.
-        missing: the model's tensors that keep their initial values; never one of the published ViT's.
-        dropped: names in the file (in our spelling) that the model has no use for.
-        sha256: of the file's bytes.
-    """
-
-    source: str
-    format: str
-    loaded: int
-    missing: tuple[str, ...]
-    dropped: tuple[str, ...]
-    sha256: str
-
-    def __str__(self) -> str:
-        text = f"{self.source} ({self.format} layout, sha256 {self.sha256[:12]}): {self.loaded} tensors loaded"
-        if self.missing:
-            text += f"; left as initialised: {_summary(self.missing)}"
-        if self.dropped:
-            text += f"; not used: {_summary(self.dropped)}"
-        return text
 
 
 def load_weights(model: "VideoMAE", source: str | Path) -> LoadReport:
@@ -178,54 +147,15 @@ def fingerprint(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _read(source: str | Path) -> tuple[Path, Tensors, dict[str, str], str]:
-    """Path, tensors, metadata and sha256 of a file of weights."""
+def _read(source: str | Path) -> WeightsFile:
+    """What a file of weights holds, or one that ships with mmad."""
     name = str(source)
-    if name.startswith("builtin:"):
-        with as_file(files("mmad.backbones") / "weights" / f"{name.removeprefix('builtin:')}.safetensors") as path:
-            if not path.is_file():
-                raise MmadError(f"weights={name} does not ship with mmad; the one that does is builtin:vmae_tiny.")
-            return path, *_read_file(path)
-    path = Path(source).expanduser()
-    if path.is_dir():
-        raise MmadError(f"{path} is a folder; pass the file of weights in it, such as {path / 'model.safetensors'}.")
-    if not path.is_file():
-        raise MmadError(f"There is no file of weights at {path}; correct backbone.weights or download the file there.")
-    return path, *_read_file(path)
-
-
-def _read_file(path: Path) -> tuple[Tensors, dict[str, str], str]:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as opened:
-                metadata = opened.metadata() or {}
-            return load_file(path), metadata, sha256
-        except SafetensorError as error:
-            raise MmadError(f"{path} is not a whole safetensors file ({error}); download it again.") from error
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error):
-            raise MmadError(
-                f"{path} holds Python objects beside its tensors, and loading those may run foreign code; if "
-                "you trust the file, load it yourself with weights_only=False and save only its state_dict "
-                "with torch.save."
-            ) from error
-        raise MmadError(f"{path} is not a PyTorch file of weights; pass a .pth, .pt, .bin or .safetensors.") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise MmadError(f"{path} is not a whole PyTorch file of weights; download it again.") from error
-    for wrapper in ("state_dict_ema", "state_dict", "model", "module"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-            break
-    if not isinstance(content, dict):
-        raise MmadError(f"{path} holds a {type(content).__name__} where a dictionary of tensors was expected.")
-    tensors = {
-        str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, torch.Tensor)
-    }
-    return tensors, {}, sha256
+    if not name.startswith("builtin:"):
+        return read_weights(source, option="backbone.weights")
+    with as_file(files("mmad.backbones") / "weights" / f"{name.removeprefix('builtin:')}.safetensors") as path:
+        if not path.is_file():
+            raise MmadError(f"weights={name} does not ship with mmad; the one that does is builtin:vmae_tiny.")
+        return read_weights(path, option="backbone.weights")
 
 
 def _check_sizes(path: Path, tensors: Tensors, model: "VideoMAE") -> None:
@@ -261,8 +191,3 @@ def _resample(pos_space: torch.Tensor, grid: tuple[int, int], space: tuple[int, 
     image = pos_space.float().unflatten(1, grid).permute(0, 3, 1, 2)
     image = F.interpolate(image, size=space, mode="bilinear", align_corners=False)
     return image.permute(0, 2, 3, 1).flatten(1, 2)
-
-
-def _summary(names: tuple[str, ...]) -> str:
-    """Names by their first word, such as "head (2), decoder (52)"."""
-    return ", ".join(f"{word} ({n})" for word, n in Counter(name.split(".")[0] for name in names).items())

@@ -1,25 +1,60 @@
 """Objects from configuration, and detectors from checkpoints."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.utils import instantiate
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
-from mmad.backbones.checkpoints import fingerprint
+from mmad.backbones.checkpoints import fingerprint, load_weights
+from mmad.backbones.videomae import VideoMAE
 from mmad.cli.versions import versions
 from mmad.data.video import RESIZE
 from mmad.detector import Detector
 from mmad.errors import MmadError
+from mmad.formats.weights_file import LoadReport
+from mmad.heads.checkpoints import HEAD, load_head_weights
 from mmad.taxonomy import Taxonomy
 
 
 def build_detector(cfg: DictConfig, *, taxonomy: Taxonomy) -> Detector:
-    """The configured backbone and head; the head's size follows the taxonomy."""
+    """The configured backbone and head; the head's size follows the taxonomy.
+
+    `cfg.weights` may name a published detector that both start from, see `start_from`.
+    """
     backbone = instantiate(cfg.backbone, _convert_="all")
     head = instantiate(cfg.head, classes=len(taxonomy.actions), _convert_="all")
+    if cfg.get("weights") is not None:
+        start_from(cfg.weights, backbone, head, classes=len(taxonomy.actions))
     return Detector(backbone, head, nms=instantiate(cfg.nms))
+
+
+def start_from(source: str, backbone: nn.Module, head: nn.Module, *, classes: int) -> None:
+    """Fills a head from a published detector and says what came of it; a ViT beside it fills a VideoMAE.
+
+    A backbone that has weights of its own keeps them. TIA adapters come with their ViT where the backbone has the same.
+
+    Args:
+        source: a checkpoint of OpenTAD (such as AdaTAD's) or actionformer_release.
+        backbone, head: changed in place.
+        classes: K of the head.
+
+    Raises:
+        MmadError: the file cannot be read, or is of another model.
+    """
+    report = load_head_weights(head, source, classes=classes)
+    has_vit = any(name.startswith("backbone.model.backbone.blocks.") for name in report.dropped)
+    if has_vit and isinstance(backbone, VideoMAE) and backbone.load_report is None:
+        loaded = load_weights(backbone, source)
+        # Of one file, neither report names what the other part uses.
+        dropped = tuple(name for name in loaded.dropped if not name.startswith(HEAD))
+        backbone.load_report, report = replace(loaded, dropped=dropped), replace(report, dropped=())
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        print(f"head: {report}")
 
 
 def recipe(cfg: DictConfig, detector: Detector, *, taxonomy: Taxonomy) -> dict[str, Any]:
@@ -29,11 +64,12 @@ def recipe(cfg: DictConfig, detector: Detector, *, taxonomy: Taxonomy) -> dict[s
     frozen weights, or where nothing is frozen.
     """
     parts = ("backbone", "head", "nms", "data", "seed")  # each with its adapter, grid and augmentation inside
-    stands_on_file = cfg.backbone.weights is not None and cfg.adapter.trains != "everything"
+    report: LoadReport | None = detector.backbone.load_report  # type: ignore[assignment]
+    stands_on_file = report is not None and cfg.adapter.trains != "everything"
     config = {part: _plain(cfg, part) for part in parts}
     # Another working folder, or another user, will read this.
-    if stands_on_file and not cfg.backbone.weights.startswith("builtin:"):
-        config["backbone"]["weights"] = str(Path(cfg.backbone.weights).expanduser().resolve())
+    if report is not None and stands_on_file and not report.source.startswith("builtin:"):
+        config["backbone"]["weights"] = str(Path(report.source).expanduser().resolve())
     if cfg.data.make is None:
         config["data"]["root"] = str(Path(cfg.data.root).expanduser().resolve())
     else:

@@ -11,7 +11,7 @@ from mmad.comparison.run import WITHOUT_EFFECT, Run
 ABSENT = object()
 """The value of an option that a configuration does not have."""
 
-_PLACES = ("data.root", "backbone.weights")
+_PLACES = ("data.root", "backbone.weights", "weights")
 """Options that say where something lies on this machine."""
 
 _NAMED = 2

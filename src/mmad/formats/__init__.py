@@ -1,1 +1,1 @@
-"""Readers and writers of annotation and prediction files."""
+"""Readers and writers of files: annotations, predictions, weights."""
