@@ -60,11 +60,11 @@ class Steps:
 
     def step(self) -> None:
         """One training step."""
-        outputs = self.detector(self.batch["video_BCFHW"], self.batch["mask_BT"])
+        outputs = self.detector(self.batch["inputs"], self.batch["mask_BT"])
         torch.stack(list(self.detector.loss(outputs, self.batch["targets"]).values())).sum().backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
-        if self.batch["video_BCFHW"].is_cuda:
+        if self.batch["inputs"].is_cuda:
             torch.cuda.synchronize()
 
 
@@ -98,7 +98,7 @@ def _made(overrides: Sequence[str], device: torch.device) -> Steps:
     frames = grid.window * grid.frames_per_step
     window = grid.piece(0, raw_frames=frames * grid.frame_step, fps=30.0, first=0, frames=frames)
     batch: Batch = {
-        "video_BCFHW": torch.randint(0, 256, (size, 3, frames, height, width), dtype=torch.uint8, device=device),
+        "inputs": torch.randint(0, 256, (size, 3, frames, height, width), dtype=torch.uint8, device=device),
         "mask_BT": torch.ones(size, grid.window, dtype=torch.bool, device=device),
         "targets": [
             {"segments": torch.tensor([[4.0, 20.0], [10.0, 40.0]], device=device), "labels": torch.tensor([5, 9])}

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from mmad.cli import data, evaluate, pretrain, report, train
+from mmad.cli import data, evaluate, extract, pretrain, report, train
 
 COMMANDS = {
     "mmad-train": train.main,
     "mmad-eval": evaluate.main,
     "mmad-pretrain": pretrain.main,
+    "mmad-extract": extract.main,
     "mmad-data": data.main,
     "mmad-report": report.main,
 }

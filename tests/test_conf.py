@@ -27,6 +27,9 @@ DATA = [
     "data=json data.root=x",
     "data=elan data.root=x",
     "data=boris data.root=x",
+    "data=features data.root=x",
+    "data=features data.root=x data.source.stride=4 data.source.offset=8 data.source.fps=30",
+    *(f"data=features data.root=x recipe=demo_features head={path.stem}" for path in conf_dir().glob("head/*.yaml")),
 ]
 
 
@@ -67,6 +70,26 @@ def test_every_choice_composes_and_fits_its_target(overrides: str) -> None:
 
 def test_pretraining_composes_and_fits_its_targets() -> None:
     check_signatures(composed("pretrain", []))
+
+
+@pytest.mark.parametrize(
+    "data", ["demo", "demo_pretrain", "mma52 data.root=x", "ma52 data.root=x", "videos data.root=x"]
+)
+def test_extraction_composes_and_fits_its_targets(data: str) -> None:
+    cfg = composed("extract", f"data={data}".split())
+    check_signatures(cfg)
+    assert (cfg["adapter"]["layer"], cfg["adapter"]["trains"]) == (None, "nothing")
+
+
+def test_a_head_is_as_small_on_features_of_the_demo_as_on_the_demo() -> None:
+    names = {path.stem for path in conf_dir().glob("recipe_head/demo/*.yaml")}
+    assert {path.stem for path in conf_dir().glob("recipe_head/demo_features/*.yaml")} == names
+    for name in names:
+        demo, features = (
+            composed("train", [f"head={name}", *more])["head"]
+            for more in ([], ["data=features", "data.root=x", "recipe=demo_features"])
+        )
+        assert demo == features
 
 
 def test_real_data_bring_the_paper_recipe_and_the_demo_its_own() -> None:

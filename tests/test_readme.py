@@ -15,6 +15,7 @@ CONFIGS = {
     "mmad-train": "train",
     "mmad-eval": "eval",
     "mmad-pretrain": "pretrain",
+    "mmad-extract": "extract",
     "mmad-data": "dataset",
     "mmad-report": "compare",
 }

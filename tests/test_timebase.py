@@ -21,10 +21,10 @@ rates = st.one_of(st.sampled_from(RATES), st.floats(23.976, 60))
 
 @st.composite
 def windows(draw: DrawFn) -> Window:
-    """A window anywhere in a clip of up to an hour, on a grid of any stride from 1 to 16 raw frames."""
+    """A window anywhere in a clip of up to an hour, on a grid of any stride from 1 to 16 raw frames and any offset."""
     per_step = draw(st.sampled_from([1, 2]))
     stride = per_step * draw(st.integers(1, 16 // per_step))
-    grid = Grid(64 * CHUNK, stride, per_step, levels=1)
+    grid = Grid(64 * CHUNK, stride, per_step, levels=1, offset=draw(st.sampled_from([0, stride // 2, CHUNK // 2])))
     raw, fps = draw(st.integers(16, HOUR)), draw(rates)
     total = grid.decoded(raw)
     frames = draw(st.integers(1, min(total, 64 * CHUNK * per_step)))
@@ -60,15 +60,19 @@ def test_the_nearest_whole_step_is_half_a_step_off_at_most(
 
 @given(windows())
 def test_a_window_begins_at_its_first_frame(window: Window) -> None:
-    assert window.timebase.seconds(0.0) == frame_to_seconds(window.offset, window.fps)
-    assert window.timebase.steps(frame_to_seconds(window.offset, window.fps)) == pytest.approx(0, abs=1e-6)
+    """A step stands for the frame that lies the grid's offset behind its first one."""
+    assert window.timebase.seconds(0.0) == frame_to_seconds(window.offset + window.centre, window.fps)
+    start, stop = window.span
+    assert window.timebase.steps(frame_to_seconds(window.offset, window.fps)) == pytest.approx(start, abs=1e-6)
+    last = window.offset + window.steps * window.stride
+    assert window.timebase.steps(frame_to_seconds(last, window.fps)) == pytest.approx(stop, abs=1e-6)
     assert window.offset < round(window.duration * window.fps)
 
 
 @given(windows(), st.floats(0, 1), st.floats(0, 1))
 def test_an_instance_inside_a_window_comes_back(window: Window, one: float, other: float) -> None:
     """The targets are float32: exact in float64 before they are stored, half a frame at most after."""
-    low, high = window.timebase.seconds(0.0), window.timebase.seconds(float(window.steps))
+    low, high = (window.timebase.seconds(step) for step in window.span)
     start, end = (low + (high - low) * share for share in sorted((one, other)))
     if end - start < 0.01:
         return
@@ -95,7 +99,7 @@ def test_frames_inside_a_window_come_back_as_frames(window: Window, data: st.Dat
 
 @given(windows(), st.floats(0.01, 20), st.floats(-20, 20))
 def test_an_instance_at_the_rim_is_clipped_to_the_window(window: Window, length: float, shift: float) -> None:
-    low, high = window.timebase.seconds(0.0), window.timebase.seconds(float(window.steps))
+    low, high = (window.timebase.seconds(step) for step in window.span)
     start = max(low + shift, 0.0)
     end = start + length
     inside = min(end, high) - max(start, low)

@@ -16,7 +16,7 @@ class Detector(nn.Module):
     """Composes a backbone and a head; works without Lightning or Hydra.
 
     Args:
-        backbone: `forward(video_BCFHW, mask_BT) -> feats_BCT`.
+        backbone: `forward(inputs, mask_BT) -> feats_BCT`.
         head: `forward(feats_BCT, mask_BT) -> outputs`, `loss(outputs, targets)`, `decode(outputs)`.
         nms: removes repeated detections of one clip, in seconds.
     """
@@ -25,14 +25,14 @@ class Detector(nn.Module):
         super().__init__()
         self.backbone, self.head, self.nms = backbone, head, nms
 
-    def forward(self, video_BCFHW: Tensor, mask_BT: Tensor) -> Any:
+    def forward(self, inputs: Tensor, mask_BT: Tensor) -> Any:
         """The head's outputs for B padded windows.
 
         Args:
-            video_BCFHW: (B, 3, F, H, W) RGB 0..255, uint8 or float.
+            inputs: what the backbone takes: (B, 3, F, H, W) RGB 0..255, uint8 or float; or features (B, C, T).
             mask_BT: (B, T) bool, valid feature steps.
         """
-        return self.head(self.backbone(video_BCFHW, mask_BT), mask_BT)
+        return self.head(self.backbone(inputs, mask_BT), mask_BT)
 
     def loss(self, outputs: Any, targets: list[Segments]) -> dict[str, Tensor]:
         """The head's weighted losses by name; targets are in feature steps."""

@@ -1,7 +1,8 @@
 """Seconds, raw frames and feature steps: the one place that converts between them.
 
-Feature step i stands for raw frame `i * stride` of its window (OpenTAD's convention with `offset_frames` 0), so a
-step is `stride / fps` seconds long. Nothing is floored: a boundary keeps its sub-step position.
+Feature step i stands for raw frame `offset + i * stride` of its clip, so a step is `stride / fps` seconds long. The
+offset is where the step's window starts, plus OpenTAD's `offset_frames`, which is 0 unless features come from a file.
+Nothing is floored: a boundary keeps its sub-step position.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Timebase:
     Args:
         fps: raw frames per second of the clip.
         stride: raw frames per feature step.
-        offset: raw frame at which the window starts.
+        offset: raw frame for which step 0 stands.
     """
 
     fps: float

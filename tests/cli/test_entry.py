@@ -27,7 +27,7 @@ from mmad.errors import MmadError
         (["-m", "adapter=dsta,standard", "adapter.layer.beta=one"], r"Unknown option adapter\.layer\.beta"),
         (
             ["adapter=full", "data=ma52", "data.root=x"],
-            r"^mmad-train does not take data=ma52, which is for mmad-pretrain and mmad-data\.$",
+            r"^mmad-train does not take data=ma52, which is for mmad-pretrain, mmad-extract and mmad-data\.$",
         ),
         (["trainer.benchmark=true"], r"A new key needs a plus: \+trainer\.benchmark"),
     ],
@@ -126,6 +126,7 @@ def test_debug_shows_the_traceback(command: Command) -> None:
 
 
 def test_help_and_mistakes_do_not_wait_for_torch() -> None:
-    code = "import sys, mmad.cli.train, mmad.cli.evaluate, mmad.cli.pretrain; print('torch' in sys.modules)"
+    modules = ", ".join(f"mmad.cli.{name}" for name in ("train", "evaluate", "pretrain", "extract"))
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "False"

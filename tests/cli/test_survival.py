@@ -137,7 +137,10 @@ def test_an_experiments_job_is_continued_as_the_job_that_it_is(
 
 def test_two_processes_are_not_at_one_run(tmp_path: Path) -> None:
     with alone_in(tmp_path / "run"):
-        with pytest.raises(MmadError, match="another process is at this run"), alone_in(tmp_path / "run", seconds=0.3):
+        with (
+            pytest.raises(MmadError, match="another process is at work there"),
+            alone_in(tmp_path / "run", seconds=0.3),
+        ):
             raise AssertionError
         with alone_in(tmp_path / "other"):
             pass

@@ -91,12 +91,12 @@ def test_a_repeat_shows_another_piece_and_the_first_one_the_piece_of_old() -> No
     )
     items = [data[5, place] for place in (1, 3, 5)]
     assert {item["window"].clip for item in items} == {1}
-    assert len({item["video"][0, 0, 0, 0].item() for item in items}) == 3
+    assert len({item["inputs"][0, 0, 0, 0].item() for item in items}) == 3
     torch.manual_seed((4 * 1_000_003 + 5) * 1_000_003 + 1)
     window, _ = random_window(clip, 1, grid=GRID)
     video = data.transform(data.frames(clip, first=window.first, frames=window.frames))
     assert items[0]["window"] == window
-    assert torch.equal(items[0]["video"], video)
+    assert torch.equal(items[0]["inputs"], video)
 
 
 def test_the_data_module_repeats_clips_of_rare_classes(drawn: Path) -> None:

@@ -254,7 +254,7 @@ class Watcher(L.LightningModule):
         self.sums: list[int] = []
 
     def test_step(self, batch: dict, index: int) -> None:
-        self.sums.append(int(batch["video_BCFHW"].long().sum()))
+        self.sums.append(int(batch["inputs"].long().sum()))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:lightning")

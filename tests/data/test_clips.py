@@ -57,7 +57,7 @@ def test_the_frames_of_a_window_are_those_of_its_timebase(clip: Clip) -> None:
     data = EvaluationWindows([clip], grid=GRID, frames=FileFrames(GRID, short_side=120), transform=lambda video: video)
     for item in data:  # type: ignore[attr-defined]
         window = item["window"]
-        assert shown_numbers(item["video"]) == [window.offset + 2 * i for i in range(window.frames)]
+        assert shown_numbers(item["inputs"]) == [window.offset + 2 * i for i in range(window.frames)]
         if item["window"].offset + 2 * window.frames >= 120:
             break
 
@@ -79,10 +79,10 @@ def test_an_item_depends_on_seed_epoch_and_clip_alone(clip: Clip) -> None:
     torch.manual_seed(99)
     before = torch.get_rng_state()
     again = items(0)[(2, 0)]
-    assert torch.equal(first["video"], again["video"])
+    assert torch.equal(first["inputs"], again["inputs"])
     assert torch.equal(torch.get_rng_state(), before)  # the model's own randomness is untouched
-    assert items(0)[(3, 0)]["window"] != first["window"] or not torch.equal(items(0)[(3, 0)]["video"], first["video"])
-    assert items(1)[(2, 0)]["window"] != first["window"] or not torch.equal(items(1)[(2, 0)]["video"], first["video"])
+    assert items(0)[(3, 0)]["window"] != first["window"] or not torch.equal(items(0)[(3, 0)]["inputs"], first["inputs"])
+    assert items(1)[(2, 0)]["window"] != first["window"] or not torch.equal(items(1)[(2, 0)]["inputs"], first["inputs"])
 
 
 def test_collate_repeats_the_last_frame_and_masks_it(clip: Clip) -> None:
@@ -91,9 +91,9 @@ def test_collate_repeats_the_last_frame_and_masks_it(clip: Clip) -> None:
         [clip, short], grid=GRID, frames=FileFrames(GRID, short_side=60), transform=CoverCrop((30, 40))
     )
     batch = collate([data[0], data[len(data) - 1]], grid=GRID)
-    assert batch["video_BCFHW"].shape == (2, 3, 32, 30, 40)
+    assert batch["inputs"].shape == (2, 3, 32, 30, 40)
     assert batch["mask_BT"].sum(dim=1).tolist() == [16, 7]  # 26 raw frames: 13 decoded, 7 steps
-    assert torch.equal(batch["video_BCFHW"][1, :, 13], batch["video_BCFHW"][1, :, 12])
+    assert torch.equal(batch["inputs"][1, :, 13], batch["inputs"][1, :, 12])
     assert batch["targets"][1]["segments"].shape == (0, 2)
 
 

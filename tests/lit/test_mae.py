@@ -47,7 +47,7 @@ def items(*lengths: int) -> list[Item]:
         ground = torch.arange(48)[:, None].expand(48, 32) if index % 2 else torch.arange(32).expand(48, 32)
         video = (time + 3 * ground).expand(frames, 3, 48, 32).to(torch.uint8)
         window = GRID.piece(index, raw_frames=frames, fps=30.0, first=0, frames=frames)
-        made.append({"video": video, "targets": empty_segments(), "window": window})
+        made.append({"inputs": video, "targets": empty_segments(), "window": window})
     return made
 
 
@@ -108,7 +108,7 @@ def test_validation_does_not_depend_on_batches() -> None:
     by_hand = []
     for item in data:
         chunks, masked = run.fixed(collate([item], grid=GRID))
-        assert len(chunks) == -(-len(item["video"]) // 16)
+        assert len(chunks) == -(-len(item["inputs"]) // 16)
         for i in range(len(chunks)):
             with torch.no_grad():
                 by_hand.append(run.model.loss(chunks[i : i + 1], masked[i : i + 1]))
@@ -142,7 +142,7 @@ def test_examples_are_the_first_chunks_of_windows() -> None:
     original, hidden, rebuilt = module().eval().examples(collate(data, grid=GRID))
     assert original.shape == hidden.shape == rebuilt.shape == (3, 16, 48, 32, 3)
     for item, video in zip(data, original, strict=True):
-        assert torch.equal(item["video"][:16].movedim(1, -1), video)
+        assert torch.equal(item["inputs"][:16].movedim(1, -1), video)
     shown = (hidden == original).all(-1).all(1)
     assert torch.equal(rebuilt.transpose(0, 1)[:, shown], original.transpose(0, 1)[:, shown])
 

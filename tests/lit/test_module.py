@@ -53,7 +53,7 @@ def test_windows_of_a_clip_are_joined_whatever_batch_they_come_in(drawn: Path) -
         for item in (item for item in items if item["window"].clip == index):
             alone = collate([item], grid=GRID)
             with torch.no_grad():
-                outputs = detector(alone["video_BCFHW"], alone["mask_BT"])
+                outputs = detector(alone["inputs"], alone["mask_BT"])
             proposals += detector.proposals(outputs, [item["window"].timebase])
         expected = detector.detections(proposals, duration=clip.duration)
         found = module.detections[index]

@@ -48,7 +48,11 @@ class Data(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Item]:
         items: list[Item] = [
-            {"video": self.draw(i, window.frames), "targets": cut(clip.segments(), window, keep=0.75), "window": window}
+            {
+                "inputs": self.draw(i, window.frames),
+                "targets": cut(clip.segments(), window, keep=0.75),
+                "window": window,
+            }
             for i, clip in enumerate(self.evaluated)
             for window in GRID.sliding(i, raw_frames=clip.frames, fps=clip.fps)
         ]

@@ -170,7 +170,7 @@ def alone_in(folder: Path, *, seconds: float = 10.0) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > end:
                     raise MmadError(
-                        f"{folder}: another process is at this run; wait for it, or choose another hydra.run.dir=..."
+                        f"{folder}: another process is at work there; wait for it, or choose another folder"
                     ) from None
                 time.sleep(0.2)
             except OSError:

@@ -48,6 +48,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _COMMANDS = {
     "train": "mmad-train",
     "pretrain": "mmad-pretrain",
+    "extract": "mmad-extract",
     "dataset": "mmad-data",
     "eval": "mmad-eval",
     "compare": "mmad-report",
@@ -119,6 +120,14 @@ def sweep_name() -> str | None:
     return Path(job.sweep.dir).name if job.mode == RunMode.MULTIRUN else None
 
 
+def of_features(folder: str, what: str) -> Any:
+    """What the features in a folder say of themselves; see `mmad.data.feature_set.told_of`."""
+    from mmad.data.feature_set import told_of  # with torch, which a mistyped option does not wait for
+
+    return told_of(folder, what)
+
+
+OmegaConf.register_new_resolver("mmad_features", of_features, replace=True)
 OmegaConf.register_new_resolver("mmad_job", job_name, replace=True)
 OmegaConf.register_new_resolver("mmad_sweep", sweep_name, replace=True)
 
@@ -211,7 +220,9 @@ def _message(error: BaseException) -> str | None:
     if isinstance(error, InstantiationException):
         return f"The configuration does not build: {cause} ({str(error).splitlines()[-1].strip()})."
     if isinstance(error, OmegaConfBaseException):
-        return f"The configuration has a fault: {str(error).splitlines()[0]}."
+        told = str(error).splitlines()[0]
+        _, _, sentence = told.partition("MmadError raised while resolving interpolation: ")
+        return sentence or f"The configuration has a fault: {told}."
     return None
 
 
@@ -273,7 +284,8 @@ def _of_another(overrides: Sequence[str], config: str) -> str | None:
     for override in overrides:
         takes = [command for name, command in _COMMANDS.items() if _composes(name, override)]
         if takes and _COMMANDS[config] not in takes:
-            return f"{_COMMANDS[config]} does not take {override}, which is for {' and '.join(takes)}."
+            those = " and ".join(filter(None, (", ".join(takes[:-1]), takes[-1])))
+            return f"{_COMMANDS[config]} does not take {override}, which is for {those}."
     return None
 
 

@@ -17,7 +17,7 @@ from mmad.cli.sweep import FAILURE
 from mmad.errors import MmadError, Stopped
 from mmad.formats.whole_file import write_whole
 
-_MODULES = {"train": "train", "eval": "evaluate", "pretrain": "pretrain"}
+_MODULES = {"train": "train", "eval": "evaluate", "pretrain": "pretrain", "extract": "extract"}
 """The module of the command with a configuration of this name."""
 
 _LEFT_BEHIND = (

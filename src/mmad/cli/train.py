@@ -7,6 +7,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,9 +119,11 @@ def train(cfg: DictConfig) -> float | None:
 
 def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
     data = prepared(cfg)
-    from hydra.utils import instantiate
+    from hydra.utils import get_class, instantiate
     from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
 
+    from mmad.backbones.checkpoints import frozen_names
+    from mmad.backbones.features import Features
     from mmad.cli.build import build_detector, load_trained, read_checkpoint, recipe
     from mmad.cli.earlier import set_aside
     from mmad.cli.surroundings import Surroundings, effective_batch
@@ -135,6 +138,8 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
     from mmad.lit.stopping import Stopping, leave_signals_alone
 
     reporting = instantiate(cfg.report, _convert_="all")
+    if issubclass(get_class(cfg.backbone._target_), Features) != (data.resolution is None):
+        raise MmadError("backbone=features goes with data=features and with no other data; leave backbone=... out.")
     remarks = data.check_training()
     detector = build_detector(cfg, taxonomy=data.taxonomy)
     warn(remarks)
@@ -194,7 +199,7 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
         introduce(cfg, detector, folder)
         if detector.backbone.load_report is not None:
             print(detector.backbone.load_report)
-        elif cfg.adapter.trains != "everything":
+        elif frozen_names(detector.backbone):
             print("warning: backbone.weights is not set, so the frozen backbone is random", file=sys.stderr)
     try:
         describe(trainer.loggers, plain(cfg))
@@ -209,7 +214,7 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
             written = [chosen, folder / "metrics.csv"]
             finish(module, data, folder, reporting=reporting, loggers=trainer.loggers, written=written)
             # Real people's pictures leave this machine only when asked for.
-            if data.make is not None or cfg.log_pictures:
+            if (data.make is not None or cfg.log_pictures) and data.resolution is not None:
                 log_pictures(trainer.loggers, [folder / "timeline.png"])
             write_costs(folder, {**cost, "best": value})
             print(f"\nNext: open {shown(folder / 'report.html')}, or mmad-eval checkpoint={shown(chosen)}")
@@ -258,12 +263,22 @@ def finish(
 ) -> None:
     """Writes what an evaluation found and says so, after the files `written` before; `others` are compared with it."""
     from mmad.formats.challenge import write_submission
+    from mmad.formats.predictions import write_predictions
     from mmad.report import evaluate, write_predictions_and_timeline
 
     clips = data.evaluated
     found = {clips[index].id: detections for index, detections in sorted(module.detections.items())}
+    truths = [clip.truth() for clip in clips]
     paths = [*written]
-    paths += write_predictions_and_timeline(folder, clips=clips, detections=module.detections, taxonomy=data.taxonomy)
+    if data.resolution is None:
+        # Of features there is nothing to look at.
+        truths = [replace(truth, video=None) for truth in truths]
+        paths.append(folder / "predictions.json")
+        write_predictions(paths[-1], found, taxonomy=data.taxonomy)
+    else:
+        paths += write_predictions_and_timeline(
+            folder, clips=clips, detections=module.detections, taxonomy=data.taxonomy
+        )
     if submission is not None:
         write_submission(Path(submission), found, taxonomy=data.taxonomy, clips=[clip.id for clip in clips])
         paths.append(Path(submission))
@@ -275,7 +290,7 @@ def finish(
         return
     evaluation = evaluate(
         found,
-        [clip.truth() for clip in clips],
+        truths,
         taxonomy=data.taxonomy,
         reporting=reporting,
         names=names,

@@ -20,9 +20,9 @@ SHORTEST = 0.9
 
 
 class Item(TypedDict):
-    """One window: video (F, 3, H, W) uint8, its ground truth in feature steps, and where it lies."""
+    """One window: video (F, 3, H, W) uint8 or features (T, C), its ground truth in steps, and where it lies."""
 
-    video: Tensor
+    inputs: Tensor
     targets: Segments
     window: Window
 
@@ -31,13 +31,14 @@ class Batch(TypedDict):
     """B windows padded to one length of T feature steps.
 
     Keys:
-        video_BCFHW: (B, 3, F, H, W) uint8 RGB; beyond a window's end its last frame is repeated.
+        inputs: (B, 3, F, H, W) uint8 RGB, where beyond a window's end its last frame is repeated; or features (B, C, T)
+            float32, zero there.
         mask_BT: (B, T) bool, True where a feature step lies in the window.
         targets: ground truth of each window in feature steps.
         windows: where each lies in its clip.
     """
 
-    video_BCFHW: Tensor
+    inputs: Tensor
     mask_BT: Tensor
     targets: list[Segments]
     windows: list[Window]
@@ -52,7 +53,7 @@ def cut(instances: Segments, window: Window, *, keep: float) -> Segments:
         keep: an instance stays, clipped, if at least this share of it lies in the window.
     """
     steps = window.timebase.steps(instances["segments"])
-    clipped = steps.clamp(0, window.steps)
+    clipped = steps.clamp(*window.span)
     share = (clipped[:, 1] - clipped[:, 0]) / (steps[:, 1] - steps[:, 0])
     stays = (share >= keep) & (clipped[:, 1] > clipped[:, 0])
     return {"segments": clipped[stays].float(), "labels": instances["labels"][stays]}
@@ -108,7 +109,7 @@ def shuffle_labels(clips: Sequence[Clip], *, seed: int) -> list[Clip]:
 
 
 class TrainingClips(Dataset[Item]):
-    """A random, augmented piece of each clip.
+    """A random, augmented piece of each clip, as frames or as features.
 
     An item is asked for by (epoch, place): the place is the clip's index, plus a multiple of the number of clips where
     an epoch repeats the clip. Its randomness comes from (seed, epoch, place) alone: the same on every run, for any
@@ -117,8 +118,8 @@ class TrainingClips(Dataset[Item]):
     Args:
         clips: the training clips.
         grid: the grid over each.
-        frames: source of decoded frames.
-        transform: augmentation of a (F, 3, H, W) uint8 clip, drawn from torch's generator.
+        frames: source of decoded frames, or of features.
+        transform: augmentation of a (F, 3, H, W) uint8 clip, or of features (T, C), drawn from torch's generator.
         seed: of the augmentation.
     """
 
@@ -135,8 +136,8 @@ class TrainingClips(Dataset[Item]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(((self.seed * 1_000_003 + epoch) * 1_000_003 + place) % 2**63)
             window, targets = random_window(clip, index, grid=self.grid)
-            video = self.transform(self.frames(clip, first=window.first, frames=window.frames))
-        return {"video": video, "targets": targets, "window": window}
+            inputs = self.transform(self.frames(clip, first=window.first, frames=window.frames))
+        return {"inputs": inputs, "targets": targets, "window": window}
 
 
 class EvaluationWindows(Dataset[Item]):
@@ -145,8 +146,8 @@ class EvaluationWindows(Dataset[Item]):
     Args:
         clips: the clips of one split.
         grid: the grid over each.
-        frames: source of decoded frames.
-        transform: the fixed transform of a (F, 3, H, W) uint8 clip.
+        frames: source of decoded frames, or of features.
+        transform: the fixed transform of a (F, 3, H, W) uint8 clip, or of features (T, C).
         rank, ranks: this process takes every `ranks`-th clip; all windows of a clip stay together.
     """
 
@@ -173,23 +174,25 @@ class EvaluationWindows(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         window = self.windows[index]
         clip = self.clips[window.clip]
-        video = self.transform(self.frames(clip, first=window.first, frames=window.frames))
+        inputs = self.transform(self.frames(clip, first=window.first, frames=window.frames))
         targets = cut(clip.segments(), window, keep=0.75) if clip.instances else empty_segments()
-        return {"video": video, "targets": targets, "window": window}
+        return {"inputs": inputs, "targets": targets, "window": window}
 
 
 def collate(items: list[Item], *, grid: Grid) -> Batch:
     """Pads windows to the smallest common length that the grid allows."""
     steps = grid.padded(max(item["window"].steps for item in items))
-    frames = steps * grid.frames_per_step
-    videos = [
-        torch.cat([video, video[-1:].expand(frames - len(video), -1, -1, -1)])
-        for video in (item["video"] for item in items)
-    ]
+    inputs = [_padded(item["inputs"], steps * grid.frames_per_step) for item in items]
     valid = torch.tensor([item["window"].steps for item in items])
     return {
-        "video_BCFHW": torch.stack(videos).transpose(1, 2).contiguous(),
+        "inputs": torch.stack(inputs).transpose(1, 2).contiguous(),
         "mask_BT": torch.arange(steps) < valid[:, None],
         "targets": [item["targets"] for item in items],
         "windows": [item["window"] for item in items],
     }
+
+
+def _padded(inputs: Tensor, length: int) -> Tensor:
+    """Frames with the last one repeated, or features (two axes) with zeros, up to a length."""
+    last = inputs[-1:] if inputs.ndim > 2 else torch.zeros_like(inputs[-1:])
+    return torch.cat([inputs, last.expand(length - len(inputs), *inputs.shape[1:])])

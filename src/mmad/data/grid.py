@@ -21,6 +21,7 @@ class Window(NamedTuple):
         stride: raw frames per feature step.
         offset: raw frame at which the window starts.
         duration: length of the whole clip in seconds.
+        centre: raw frames from where a step starts to what its feature stands for.
     """
 
     clip: int
@@ -32,11 +33,18 @@ class Window(NamedTuple):
     stride: int
     offset: int
     duration: float
+    centre: int = 0
 
     @property
     def timebase(self) -> Timebase:
         """Conversion between this window's feature steps and the clip's seconds."""
-        return Timebase(fps=self.fps, stride=self.stride, offset=self.offset)
+        return Timebase(fps=self.fps, stride=self.stride, offset=self.offset + self.centre)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Where the frames of the window start and end, in its feature steps."""
+        start = -self.centre / self.stride
+        return start, start + self.steps
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ class Grid:
         frames_per_step: decoded frames per feature step (1 or 2).
         levels: pyramid levels of the head; the padded length is divisible by 2**(levels - 1).
         overlap: share of a window that the next one repeats, in evaluation.
+        offset: raw frames from where a step starts to what its feature stands for.
 
     Raises:
         MmadError: numbers that do not divide.
@@ -59,6 +68,7 @@ class Grid:
     frames_per_step: int
     levels: int
     overlap: float = 0.5
+    offset: int = 0
 
     def __post_init__(self) -> None:
         if self.feature_stride % self.frames_per_step:
@@ -103,6 +113,7 @@ class Grid:
             stride=self.feature_stride,
             offset=first * self.frame_step,
             duration=raw_frames / fps,
+            centre=self.offset,
         )
 
     def sliding(self, clip: int, *, raw_frames: int, fps: float) -> list[Window]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import Compose
 
@@ -20,9 +21,12 @@ from mmad.checks.faults import KINDS
 from mmad.data.balance import repeat_factors, repeat_share
 from mmad.data.cache import DiskFrames, FileFrames, Frames, MemoryFrames
 from mmad.data.clips import Batch, EvaluationWindows, Item, TrainingClips, Transform, collate, shuffle_labels
+from mmad.data.feature_set import FEATURES
+from mmad.data.features import FeatureFrames
 from mmad.data.grid import Grid
 from mmad.data.manifest import MANIFEST
 from mmad.data.sampler import LengthBatches
+from mmad.data.sources.features import FeatureSource
 from mmad.data.sources.source import EXCLUSIONS, Source
 from mmad.data.transforms import CoverCrop, Size, StillChunks, height_width
 from mmad.errors import MmadError
@@ -35,15 +39,15 @@ READ_MARGIN = 182 / 160
 
 
 class ClipDataModule(L.LightningDataModule):
-    """Annotated clips of a data set.
+    """Annotated clips of a data set, as videos or as features.
 
     Args:
         root: folder of the data set.
         source: called with the root, and for checks with `on_fault`, gives classes and clips; see `mmad.data.sources`.
         make: called with the root before first use, for data that the project draws itself.
         grid: which frames are decoded and how they make feature steps.
-        augment: transform of a training clip, (F, 3, H, W) uint8 to (F, 3, height, width) uint8.
-        resolution: pixels of the model's input, one number or (height, width).
+        augment: transform of a training clip, (F, 3, H, W) uint8 to (F, 3, height, width) uint8; None for features.
+        resolution: pixels of the model's input, one number or (height, width); None if the source has features.
         batch_size: windows per process.
         workers: decoding processes per process.
         cache: None to decode frames each time; "memory" to keep all decoded frames there; or a folder to keep them in,
@@ -58,7 +62,7 @@ class ClipDataModule(L.LightningDataModule):
             for once each.
 
     Raises:
-        MmadError: `control`, `repeat_threshold` or `seconds_per_piece` is none of its values, or the root, an
+        MmadError: `control`, `cache`, `repeat_threshold` or `seconds_per_piece` is none of its values, or the root, an
             annotation file or a video is absent or faulty.
     """
 
@@ -69,8 +73,8 @@ class ClipDataModule(L.LightningDataModule):
         source: Callable[..., Source],
         make: Callable[[Path], object] | None,
         grid: Grid,
-        augment: Transform,
-        resolution: Size,
+        augment: Transform | None,
+        resolution: Size | None,
         batch_size: int,
         workers: int,
         cache: str | bool | None,
@@ -81,8 +85,9 @@ class ClipDataModule(L.LightningDataModule):
         seconds_per_piece: float | None = None,
     ) -> None:
         super().__init__()
-        self.root, self.make, self.grid, self.augment = Path(root).expanduser(), make, grid, augment
-        self.resolution = height_width(resolution)
+        self.root, self.make, self.grid = Path(root).expanduser(), make, grid
+        self.augment = nn.Identity() if augment is None else augment
+        self.resolution = None if resolution is None else height_width(resolution)
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.make_source, self.evaluate_split, self.control = source, evaluate_split, control
         if control not in (None, "still", "shuffled"):
@@ -96,6 +101,10 @@ class ClipDataModule(L.LightningDataModule):
             # Checkpoints of version 0.1 carry the switch that this once was.
             cache = "memory" if cache else None
         self.cache: str | None = cache
+        if resolution is None and control == "still":
+            raise MmadError("data.control=still shows pictures that do not move, which features are not; leave it out.")
+        if resolution is None and cache not in (None, "memory"):
+            raise MmadError(f"data.cache={cache}: features are kept in memory or read each time; use memory or null.")
         self.evaluated: Sequence[Clip] = ()
         self._frames: dict[str, Frames] = {}
         self._clips: dict[str, list[Clip]] = {}
@@ -115,13 +124,14 @@ class ClipDataModule(L.LightningDataModule):
     def fingerprint(self, *splits: str) -> dict[str, str | None]:
         """Hashes (sha256) of the clips and instances of some splits, and of the manifest of the videos.
 
-        The manifest, which `mmad-data task=check` writes, holds the hash of each video; None without one.
+        The manifest, which `mmad-data task=check` writes, holds the hash of each video; None without one. That of
+        features is what `mmad-extract` says of them.
         """
         told = hashlib.sha256()
         for split in dict.fromkeys(splits):
             for clip in self.clips(split):
                 told.update(repr((split, clip.id, clip.subject, clip.fps, clip.frames, clip.instances)).encode())
-        manifest = self.root / MANIFEST
+        manifest = self.root / (FEATURES if self.resolution is None else MANIFEST)
         videos = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None
         return {"annotations": told.hexdigest(), "manifest": videos}
 
@@ -180,6 +190,9 @@ class ClipDataModule(L.LightningDataModule):
         """
         if self.make is not None:
             return []
+        if self.resolution is None:
+            assert isinstance(self.source, FeatureSource)
+            self.source.check_grid(self.grid)
         found = examine(
             partial(self.make_source, self.root), grid=self.grid, splits=splits, needed=splits, assigned=assigned
         )
@@ -231,9 +244,18 @@ class ClipDataModule(L.LightningDataModule):
             return ("train", "val") if self.validates else ("train",)
         return ("val",) if stage == "validate" else (self.evaluate_split,)
 
+    @property
+    def short_side(self) -> int:
+        """Pixels of the smaller side of decoded frames."""
+        assert self.resolution is not None
+        return round(min(self.resolution) * READ_MARGIN)
+
     def _frames_of(self, split: str) -> Frames:
-        if split not in self._frames:
-            source = FileFrames(self.grid, short_side=round(min(self.resolution) * READ_MARGIN))
+        if split not in self._frames and self.resolution is None:
+            kept = self.clips(split) if self.cache == "memory" else ()
+            self._frames[split] = FeatureFrames(self.grid, kept=kept, title=f"features {split}")
+        elif split not in self._frames:
+            source = FileFrames(self.grid, short_side=self.short_side)
             threads = min(os.cpu_count() or 1, 8)
             if self.cache is None:
                 self._frames[split] = source
@@ -294,7 +316,7 @@ class ClipDataModule(L.LightningDataModule):
             self.clips(split),
             grid=self.grid,
             frames=self._frames_of(split),
-            transform=self._controlled(CoverCrop(self.resolution)),
+            transform=self._controlled(nn.Identity() if self.resolution is None else CoverCrop(self.resolution)),
             **self._rank(),
         )
         return DataLoader(dataset, batch_size=self.batch_size, **self._loading)

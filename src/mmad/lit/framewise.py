@@ -78,7 +78,7 @@ class FramewiseModule(L.LightningModule):
 
     def _logits_and_labels(self, batch: Batch) -> tuple[Tensor, Tensor]:
         mask_BT = batch["mask_BT"]
-        feats_BTC = self.backbone(batch["video_BCFHW"], mask_BT).transpose(1, 2)
+        feats_BTC = self.backbone(batch["inputs"], mask_BT).transpose(1, 2)
         labels_BTK = step_labels(batch["targets"], steps=mask_BT.shape[1], classes=self.classes)
         return self.classifier(feats_BTC)[mask_BT], labels_BTK.to(mask_BT.device)[mask_BT]
 

@@ -63,7 +63,7 @@ class MaskedAutoencodingModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Mean squared error over the masked tokens of all chunks that are not padding."""
-        chunks = valid_chunks(batch["video_BCFHW"], batch["mask_BT"])
+        chunks = valid_chunks(batch["inputs"], batch["mask_BT"])
         masked = self._masks(len(chunks), self._training_seed(batch_index)).to(chunks.device)
         loss = self.model.loss(chunks, masked)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(chunks))
@@ -90,8 +90,8 @@ class MaskedAutoencodingModule(L.LightningModule):
         Returns:
             (P, 3, 16, H, W) chunks and (P, S) bool masks.
         """
-        chunks = valid_chunks(batch["video_BCFHW"], batch["mask_BT"])
-        counts = batch["mask_BT"].unflatten(1, (batch["video_BCFHW"].shape[2] // CHUNK, -1)).any(-1).sum(1)
+        chunks = valid_chunks(batch["inputs"], batch["mask_BT"])
+        counts = batch["mask_BT"].unflatten(1, (batch["inputs"].shape[2] // CHUNK, -1)).any(-1).sum(1)
         masks = [
             self._masks(int(count), _mixed(self.seed, window.clip, window.first))
             for window, count in zip(batch["windows"], counts, strict=True)
@@ -107,10 +107,10 @@ class MaskedAutoencodingModule(L.LightningModule):
         Returns:
             Three (B, 16, h, w, 3) uint8: original, masked, rebuilt; only whole patches.
         """
-        steps = batch["mask_BT"].shape[1] * CHUNK // batch["video_BCFHW"].shape[2]
+        steps = batch["mask_BT"].shape[1] * CHUNK // batch["inputs"].shape[2]
         first: Batch = {
             **batch,
-            "video_BCFHW": batch["video_BCFHW"][:, :, :CHUNK],
+            "inputs": batch["inputs"][:, :, :CHUNK],
             "mask_BT": batch["mask_BT"][:, :steps],
         }
         chunks, masked = self.fixed(first)

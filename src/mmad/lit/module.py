@@ -67,7 +67,7 @@ class DetectionModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The sum of the head's losses on one batch."""
-        losses = self.detector.loss(self.detector(batch["video_BCFHW"], batch["mask_BT"]), batch["targets"])
+        losses = self.detector.loss(self.detector(batch["inputs"], batch["mask_BT"]), batch["targets"])
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             parts = ", ".join(f"{name} {value.item():g}" for name, value in losses.items())
@@ -90,7 +90,7 @@ class DetectionModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Detects; once all windows of a clip are through, joins them and counts the clip."""
-        outputs = self.detector(batch["video_BCFHW"], batch["mask_BT"])
+        outputs = self.detector(batch["inputs"], batch["mask_BT"])
         found = self.detector.proposals(outputs, [window.timebase for window in batch["windows"]])
         clips = self.trainer.datamodule.evaluated  # type: ignore[attr-defined]
         for window, proposals in zip(batch["windows"], found, strict=True):

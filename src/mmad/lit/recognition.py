@@ -117,7 +117,7 @@ class RecognitionModule(L.LightningModule):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits (B, K) of actions and (B, G) of body groups of B windows."""
         mask_BT = batch["mask_BT"]
-        return self.classifier(self.backbone(batch["video_BCFHW"], mask_BT), mask_BT)
+        return self.classifier(self.backbone(batch["inputs"], mask_BT), mask_BT)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Cross-entropy of action and body group."""
