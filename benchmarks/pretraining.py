@@ -9,16 +9,23 @@ What FOLDER (default: runs/pretraining) already holds is not repeated. All see t
 28 minutes of one core. Recognition is the package's `vmae_tiny`, made by `mmad-pretrain` with its defaults.
 """
 
+import argparse
 import json
 import os
+import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
 
-from comparison import arguments, draw, mmad, report, train_all
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+
+from mmad.cli.entry import conf_dir, prepare_environment
 
 # At nine tenths, one or two of the tiny frame's twelve patches would stay visible.
 MAE = ["objective=mae", "objective.mask_ratio=0.75"]
@@ -34,6 +41,42 @@ PROBE = [
 ]  # fmt: skip
 
 
+RECOGNITION = "builtin:vmae_tiny"
+
+
+def draw(config: str, overrides: Sequence[str]) -> None:
+    """Draws the clips that a command's configuration asks for, before several runs want them at once."""
+    prepare_environment()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose(config, overrides=list(overrides))
+    instantiate(cfg.data, _convert_="all").prepare_data()
+
+
+def mmad(command: str, overrides: Sequence[str], *, threads: int) -> None:
+    """Runs a command.
+
+    Raises:
+        SystemExit: it failed, which it has said itself.
+    """
+    line = [str(Path(sys.executable).parent / command), *overrides]
+    if code := subprocess.run(line, env={**os.environ, "OMP_NUM_THREADS": str(threads)}, check=False).returncode:
+        sys.exit(code)
+
+
+def pretrained(overrides: Sequence[str], *, run: Path, threads: int) -> None:
+    """One run of mmad-pretrain, unless its folder holds it already.
+
+    Raises:
+        SystemExit: it failed, or the folder holds a run with other arguments.
+    """
+    if (run / "weights.safetensors").exists():
+        given = list(OmegaConf.load(run / ".hydra" / "overrides.yaml"))
+        if given != list(overrides):
+            sys.exit(f"{run} holds a run with {given}, not {list(overrides)}; choose another folder")
+        return
+    mmad("mmad-pretrain", [*overrides, f"hydra.run.dir={run}"], threads=threads)
+
+
 def pretrain(folder: Path, *, jobs: int) -> dict[str, str]:
     """The weights of each kind of pre-training."""
     threads = max((os.cpu_count() or 1) // jobs, 1)
@@ -42,7 +85,7 @@ def pretrain(folder: Path, *, jobs: int) -> dict[str, str]:
     def chain(*names: str) -> None:
         for name in names:
             line = [part.format(folder=folder.resolve()) for part in STEPS[name]]
-            mmad("mmad-pretrain", line, run=folder / name, threads=threads)
+            pretrained(line, run=folder / name, threads=threads)
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda names: chain(*names), [("mae",), ("half", "both")]))
@@ -50,7 +93,7 @@ def pretrain(folder: Path, *, jobs: int) -> dict[str, str]:
     return {
         "no pre-training": "null",
         "masked autoencoding": own["mae"],
-        "recognition": "builtin:vmae_tiny",
+        "recognition": RECOGNITION,
         "first the one, then the other": own["both"],
     }
 
@@ -66,37 +109,43 @@ def probe(folder: Path, name: str, weights: str, *, threads: int) -> float:
         folder.mkdir(parents=True, exist_ok=True)
         weights = str(run.with_suffix(".safetensors").resolve())
         save_file(tensors, weights)
-    mmad("mmad-pretrain", [*PROBE, f"backbone.weights={weights}"], run=run, threads=threads)
+    pretrained([*PROBE, f"backbone.weights={weights}"], run=run, threads=threads)
     with safe_open(run / "weights.safetensors", framework="pt") as file:
         return float(json.loads(file.metadata()["metrics"])["val/frame_map"])
 
 
 def main() -> None:
-    given = arguments(__doc__, folder="runs/pretraining")
-    try:
-        weights = pretrain(given.folder / "pretrained", jobs=given.jobs)
-        threads = max((os.cpu_count() or 1) // given.jobs, 1)
-        draw("train", ["data=demo_large"])
-        with ThreadPoolExecutor(given.jobs) as pool:
-            found = pool.map(lambda each: probe(given.folder / "probes", *each, threads=threads), weights.items())
-            probes = dict(zip(weights, found, strict=True))
-    except RuntimeError as error:
-        sys.exit(str(error))
-    ways = {"DSTA": "adapter=dsta", "everything trains": "adapter=full"}
-    settings = {
-        f"{name}: {way}": [adapter, f"backbone.weights={file}"]
-        for name, file in weights.items()
-        for way, adapter in ways.items()
-    }
-    train_all(settings, folder=given.folder, seeds=given.seeds, jobs=given.jobs, overrides=given.overrides)
-    column = {setting: f"{probes[setting.split(':')[0]]:.1f}" for setting in settings}
-    report(
-        settings,
-        folder=given.folder,
-        seeds=given.seeds,
-        baseline="recognition: DSTA",
-        columns={"linear probe": column},
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("runs/pretraining"), help="what it holds is kept")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each setting")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, each with its share of the cores")
+    parser.add_argument("--overrides", nargs="*", default=["data=demo_large"], help="what all detectors share")
+    given = parser.parse_args()
+    threads = max((os.cpu_count() or 1) // given.jobs, 1)
+    weights = pretrain(given.folder / "pretrained", jobs=given.jobs)
+    draw("train", PROBE[1:2])
+    with ThreadPoolExecutor(given.jobs) as pool:
+        found = pool.map(lambda each: probe(given.folder / "probes", *each, threads=threads), weights.items())
+        probes = dict(zip(weights, found, strict=True))
+    draw("train", given.overrides)
+    detectors = given.folder / "detectors"
+    sweep = [
+        "-m",
+        *given.overrides,
+        "report.figures=[]",
+        "adapter=dsta,full",
+        f"backbone.weights={','.join(weights.values())}",
+        f"seed={','.join(map(str, range(given.seeds)))}",
+        f"hydra.sweep.dir={detectors}",
+        "hydra/launcher=joblib",
+        f"hydra.launcher.n_jobs={given.jobs}",
+    ]
+    mmad("mmad-train", sweep, threads=threads)
+    baseline = f"adapter=dsta, backbone.weights={RECOGNITION}"
+    mmad("mmad-report", [f"runs={detectors}", f'baseline="{baseline}"'], threads=threads)
+    print("Linear probes: frame-wise mean average precision on val, percent")
+    for name, value in probes.items():
+        print(f"  {name}: {value:.1f}  ({weights[name]})")
 
 
 if __name__ == "__main__":

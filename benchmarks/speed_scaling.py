@@ -15,8 +15,6 @@ from pathlib import Path
 
 from speed_adapters import Steps, measured_steps
 
-from comparison import draw
-
 PARTS = {
     "feature steps": {str(steps): [f"grid.window={steps}"] for steps in (32, 64, 128)},
     "pixels": {f"{h}x{w}": [f"data.resolution=[{h},{w}]"] for h, w in ((64, 48), (96, 64), (128, 96))},
@@ -28,7 +26,7 @@ RUN += ["trainer.limit_val_batches=1", "report.figures=[]", "report.draws=0", "t
 
 
 def seconds_per_step(overrides: list[str], folder: Path) -> float:
-    """Mean of a short run; frames are decoded before its first step."""
+    """Mean of a short run; clips are drawn and decoded before its first step."""
     command = [str(Path(sys.executable).parent / "mmad-train"), *RUN, *overrides, f"hydra.run.dir={folder}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(command, env=environment, check=True, capture_output=True)
@@ -47,7 +45,6 @@ def main() -> None:
                 f"{name:<28}{step.time * 1000:>7.0f} ms{step.time / first.time:>8.2f}"
                 f"{step.memory / 2**20:>8.0f} MiB{step.memory / first.memory:>8.2f}"
             )
-    draw("train", given)
     with tempfile.TemporaryDirectory() as folder:
         one = seconds_per_step([*given, "data.batch_size=8"], Path(folder) / "one")
         two = seconds_per_step([*given, "data.batch_size=4", "trainer=ddp_cpu"], Path(folder) / "two")
