@@ -152,7 +152,7 @@ def test_a_folder_of_features_is_a_data_set_of_its_own(tmp_path: Path) -> None:
         for clip in part:
             header = FeatureHeader(**{**vars(HEADER), "clip": clip.id, "fps": clip.fps, "frames": clip.frames})
             write_features(feature_path(tmp_path, clip.id), FEATS, header)
-    written = write_set(tmp_path, clips, taxonomy=CLASSES, data="demo")
+    written = write_set(tmp_path, clips, taxonomy=CLASSES, data="demo", evaluate_split="test")
     assert [path.name for path in written] == ["annotations.json", "labels.csv", FEATURES]
     made = FeatureSet.read(tmp_path)
     assert made is not None

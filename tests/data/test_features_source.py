@@ -48,7 +48,7 @@ def write_own(root: Path, *, splits: tuple[str, ...] = ("train", "val", "test"),
         )
         torch.manual_seed(number)
         write_features(feature_path(root, clip.id), torch.randn(8, 3), replace(header, **changes))
-    write_set(root, clips, taxonomy=CLASSES, data="demo")
+    write_set(root, clips, taxonomy=CLASSES, data="demo", evaluate_split="test")
     return root
 
 

@@ -1,10 +1,13 @@
 """What every head promises, whatever its method."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import nn
 
 from mmad.heads.actionformer import ActionFormer
@@ -16,6 +19,7 @@ from mmad.nms import soft_nms
 from mmad.segments import Segments, empty_segments
 
 C, K = 12, 5
+CONF = Path(__file__).parents[2] / "conf/head"
 
 
 def actionformer(**options) -> nn.Module:
@@ -118,6 +122,24 @@ def test_every_parameter_gets_a_gradient(build: Build):
     total(head.loss(head(*clips(16, 9, 16, 5, steps=16)), TARGETS)).backward()
     without = [name for name, p in head.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert without == []
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("*.yaml")))
+def test_nothing_is_dead_by_default(name: str):
+    """Some gates open with the first steps; no value but the sizes is another than the shipped ones."""
+    cfg = OmegaConf.load(CONF / f"{name}.yaml")
+    cfg.update({"in_channels": C, "channels": 32, "levels": 3})
+    for seed in range(4):
+        torch.manual_seed(seed)
+        head = instantiate(cfg, classes=K).train()
+        optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3)
+        learning: set[str] = set()
+        for _ in range(5):
+            optimizer.zero_grad()
+            total(head.loss(head(*clips(16, 9, 16, 5, steps=16)), TARGETS)).backward()
+            learning |= {name for name, p in head.named_parameters() if p.grad is not None and p.grad.any()}
+            optimizer.step()
+        assert {name for name, _ in head.named_parameters()} - learning == set(), f"seed {seed}"
 
 
 @everyone

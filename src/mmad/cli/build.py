@@ -12,6 +12,7 @@ from torch import nn
 
 from mmad.backbones.checkpoints import fingerprint, load_weights
 from mmad.backbones.videomae import VideoMAE
+from mmad.cli.entry import warn
 from mmad.cli.versions import versions
 from mmad.data.video import RESIZE
 from mmad.detector import Detector
@@ -53,8 +54,11 @@ def start_from(source: str, backbone: nn.Module, head: nn.Module, *, classes: in
         # Of one file, neither report names what the other part uses.
         dropped = tuple(name for name in loaded.dropped if not name.startswith(HEAD))
         backbone.load_report, report = replace(loaded, dropped=dropped), replace(report, dropped=())
+    head.load_report = report  # type: ignore[assignment]
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
         print(f"head: {report}")
+        if getattr(head, "published", True) is False:
+            warn(["the file was trained by the published code; head.published=true gives that code's answers"])
 
 
 def recipe(cfg: DictConfig, detector: Detector, *, taxonomy: Taxonomy) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 _LIBRARIES = ("mmad", "torch", "torchvision", "timm", "decord", "av", "numpy")
 """Whose versions the files name; not the revision of a checkout, which may change while an extraction rests."""
 
-_WITHOUT_EFFECT = ("weights", "adapter", "trains", "drop_path", "checkpointing")
-"""Settings of a backbone that change no feature: its weights are known by their fingerprint, wherever they lie."""
+_WITHOUT_EFFECT = ("weights", "adapter", "trains", "drop_path", "checkpointing", "frames_per_step")
+"""Settings of a backbone that change no feature: its weights are known by their fingerprint, wherever they lie, and the
+mean over time is the same at any rate of steps."""
 
 
 def main() -> None:
@@ -46,6 +48,7 @@ def extract(cfg: DictConfig) -> None:
     check_apart(output, Path(cfg.data.root).expanduser(), nested=True)
     data = prepared(cfg)
     from hydra.utils import instantiate
+    from lightning.pytorch.strategies import DDPStrategy
     from lightning.pytorch.utilities import rank_zero_only
 
     from mmad.cli.versions import versions
@@ -64,8 +67,14 @@ def extract(cfg: DictConfig) -> None:
         )
         known = {name: version for name, version in versions().items() if name in _LIBRARIES}
         module = ExtractionModule(backbone, name=choices["backbone"], versions=known)
+        # Ranks meet once, at the end, and one may be hours ahead.
+        patient = DDPStrategy(timeout=timedelta(days=30)) if cfg.trainer.strategy == "ddp" else cfg.trainer.strategy
         trainer = instantiate(
-            cfg.trainer, logger=False, enable_checkpointing=False, enable_progress_bar=sys.stderr.isatty()
+            cfg.trainer,
+            strategy=patient,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=sys.stderr.isatty(),
         )
         leave_signals_alone(trainer)
         if trainer.is_global_zero:
@@ -81,10 +90,12 @@ def extract(cfg: DictConfig) -> None:
             *others, last = faults.values()
             warn(others)
             raise MmadError(
-                f"{last} ({len(faults)} of {clips} clips have no features because of their videos, all others have; "
-                f"the same command takes up what is left)"
+                f"{last} ({len(faults)} of {clips} clips have no features, all others have; the same command takes up "
+                f"what is left)"
             )
-        written = write_set(output, pieces.clips, taxonomy=data.taxonomy, data=choices["data"])
+        written = write_set(
+            output, pieces.clips, taxonomy=data.taxonomy, data=choices["data"], evaluate_split=data.evaluate_split
+        )
     print(f"\nFeatures of {clips:,} clips in {shown(output)}\n")
     for path in written:
         print(f"  {shown(path)}")

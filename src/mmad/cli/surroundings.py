@@ -44,6 +44,7 @@ class Surroundings(Callback):
         effective_batch: windows per optimiser step, over all processes.
         splits: of the data, that the run uses.
         weights: what came of loading the backbone's weights, if there are any.
+        head: what came of loading the head's.
 
     Raises:
         MmadError: data or weights are not those that the earlier part of the run had.
@@ -58,13 +59,15 @@ class Surroundings(Callback):
         effective_batch: int,
         splits: Sequence[str],
         weights: LoadReport | None,
+        head: LoadReport | None = None,
     ) -> None:
         self.folder, self.earlier, self.splits = folder, earlier, splits
         job = HydraConfig.get()
         choices = {group: choice for group, choice in job.runtime.choices.items() if choice and "/" not in group}
         self.told: dict[str, Any] = {"seed": seed, "effective_batch": effective_batch}
         self.told |= {"choices": choices, "overrides": list(job.overrides.task)}
-        self.told["weights"] = None if weights is None else {"source": weights.source, "sha256": weights.sha256}
+        for name, report in (("weights", weights), ("head_weights", head)):
+            self.told[name] = None if report is None else {"source": report.source, "sha256": report.sha256}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the file, now that the data are there."""

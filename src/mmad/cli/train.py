@@ -192,6 +192,7 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
             effective_batch=batch,
             splits=("train", "val", data.evaluate_split),
             weights=detector.backbone.load_report,  # type: ignore[arg-type]
+            head=getattr(detector.head, "load_report", None),
         )
     )
     if trainer.is_global_zero:

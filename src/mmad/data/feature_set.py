@@ -33,6 +33,7 @@ class FeatureSet:
         channels: C.
         stride, offset, settings, backbone, versions: see `FeatureHeader`.
         data: the name by which the videos' data set was chosen.
+        evaluate_split: the split that it is evaluated on.
         clips: hash (sha256) of the video of each clip.
     """
 
@@ -42,6 +43,7 @@ class FeatureSet:
     settings: Mapping[str, Any]
     backbone: str
     data: str
+    evaluate_split: str
     versions: Mapping[str, str]
     clips: Mapping[str, str]
 
@@ -81,6 +83,7 @@ def write_set(
     *,
     taxonomy: Taxonomy,
     data: str,
+    evaluate_split: str,
 ) -> list[Path]:
     """Makes a data set of its own of a folder that holds the features of all clips.
 
@@ -89,6 +92,7 @@ def write_set(
         clips: of each split.
         taxonomy: the classes; if there are none, no table of them is written.
         data: the name by which the videos' data set was chosen.
+        evaluate_split: the split that it is evaluated on.
 
     Returns:
         The files written: annotations.json, labels.csv and features.json.
@@ -118,6 +122,7 @@ def write_set(
         settings=first.settings,
         backbone=first.backbone,
         data=data,
+        evaluate_split=evaluate_split,
         versions=first.versions,
         clips={header.clip: header.sha256 for header in headers},
     ).write(folder)
@@ -129,8 +134,8 @@ def told_of(folder: str, what: str) -> Any:
 
     Args:
         folder: of the features.
-        what: `channels`, `stride`, `offset` or `identity`. Where there is no `features.json`, the channels are those of
-            the first file found, and the identity is None.
+        what: `channels`, `stride`, `offset`, `identity` or `evaluate_split`. Where there is no `features.json`, the
+            channels are those of the first file found, the identity is None, and the split is `test`.
 
     Raises:
         MmadError: the folder is none, or does not tell.
@@ -141,8 +146,8 @@ def told_of(folder: str, what: str) -> Any:
     known = FeatureSet.read(root)
     if known is not None:
         return getattr(known, what)
-    if what == "identity":
-        return None
+    if what in (defaults := {"identity": None, "evaluate_split": "test"}):
+        return defaults[what]
     if what == "channels":
         first = next(feature_files(root), None)
         if first is None:

@@ -14,6 +14,10 @@ With `published` too, the depth-wise convolutions of the pyramid start with `ini
 have 0, from which they never move; and a step of a level is valid if the finest level's step at its place is, as in the
 authors' code, where OpenTAD also counts the one after the last.
 
+By default gates start half open and distances at one stride (`reg_bias`). In the published code the luck of the weights
+decides: a gate that is closed at every step has no gradient, nor has what it closes, and gives all steps the same
+features; the ReLU above their distance may then be shut for all of them, too.
+
 Source: Yang et al., "DyFADet: dynamic feature aggregation for temporal action detection" (ECCV 2024).
 
 Shape letters: B clips, T feature steps, C channels; S steps of all levels in one sequence.
@@ -82,7 +86,7 @@ class DyFADet(nn.Module):
         MmadError: `channels`, `window` or `levels` does not fit.
 
     Source: Yang et al., DyFADet (ECCV 2024); defaults of its THUMOS14 setting for VideoMAE V2 in OpenTAD, but for
-        `init_std`, and but for `max_proposals`, which there is 2000.
+        `init_std` and `reg_bias`, and but for `max_proposals`, which there is 2000.
     """
 
     def __init__(
@@ -110,7 +114,7 @@ class DyFADet(nn.Module):
         loss_normalizer: float = 100.0,
         momentum: float = 0.9,
         reg_weight: float = 1.0,
-        reg_bias: float = 0.0,
+        reg_bias: float = 1.0,
         score_threshold: float = 0.001,
         max_proposals: int = 8000,
     ) -> None:
@@ -207,7 +211,7 @@ class DynamicScale(nn.Module):
         super().__init__()
         self.from_finer = GatedAggregation(channels, published=published)
         self.from_coarser = GatedAggregation(channels, published=published)
-        self.aggregate = DynamicAggregation(channels)
+        self.aggregate = DynamicAggregation(channels, published=published)
         self.scale_weight = nn.Parameter(torch.zeros(1))
         self.output_weight = nn.Parameter(torch.ones(1))
 
@@ -239,7 +243,8 @@ class GatedAggregation(nn.Module):
 
     Args:
         channels: C.
-        published: the features are multiplied by themselves before they are multiplied by the gate.
+        published: the features are multiplied by themselves before they are multiplied by the gate, and gates start
+            wherever the weights happen to put them.
 
     Source: Yang et al., DyFADet (ECCV 2024): the dynamic feature aggregation module.
     """
@@ -248,6 +253,7 @@ class GatedAggregation(nn.Module):
         super().__init__()
         self.published = published
         self.gate_conv = nn.Conv1d(channels, channels, 3, padding=1, groups=channels)
+        half_open(self.gate_conv, published=published)
         self.conv = nn.Linear(3 * channels, channels)
         self.norm = nn.LayerNorm(channels)
 
@@ -265,15 +271,17 @@ class DynamicAggregation(nn.Module):
 
     Args:
         channels: C.
+        published: gates start wherever the weights happen to put them.
 
     Source: Yang et al., DyFADet (ECCV 2024): the dynamic feature aggregation module.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, published: bool = False) -> None:
         super().__init__()
         self.kernel_conv = nn.Conv1d(3 * channels, channels, 3, padding=1)
         self.kernel_norm = nn.LayerNorm(channels)
         self.gate_conv = nn.Conv1d(3 * channels, 1, 3, padding=1)
+        half_open(self.gate_conv, published=published)
         self.conv = nn.Linear(3 * channels, channels)
         self.norm = nn.LayerNorm(channels)
 
@@ -293,6 +301,12 @@ class DynamicAggregation(nn.Module):
         kernel_BTC = self.kernel_norm(self.kernel_conv(taps_BDT).transpose(1, 2))
         weight_BTC = kernel_BTC * gate(self.gate_conv(taps_BDT).transpose(1, 2))
         return self.norm(self.conv((taps_BTC3 * weight_BTC[..., None]).flatten(2))) * mask_BT[..., None]
+
+
+def half_open(conv: nn.Conv1d, *, published: bool) -> None:
+    """Lets the gates that a convolution gives start at their steepest point, unless they shall start as published."""
+    if not published:
+        nn.init.constant_(conv.bias, THRESHOLD)  # type: ignore[arg-type]
 
 
 def taps(x_BTC: Tensor) -> Tensor:

@@ -329,13 +329,13 @@ class ClipDataModule(L.LightningDataModule):
         return {
             "collate_fn": partial(collate, grid=self.grid),
             "num_workers": self.workers,
-            "worker_init_fn": _outlast_signals,
+            "worker_init_fn": outlast_signals,
             "persistent_workers": self.workers > 0,
             "pin_memory": torch.cuda.is_available(),
         }
 
 
-def _outlast_signals(_: int) -> None:
+def outlast_signals(_: int) -> None:
     """Leaves it to the process that trains what becomes of a signal to all: a decoding one that dies would end it."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)

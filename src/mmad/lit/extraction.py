@@ -19,7 +19,7 @@ from mmad.data.snippets import Piece, SnippetPieces, Snippets
 from mmad.data.sources.source import SPLITS
 from mmad.data.transforms import CoverCrop
 from mmad.errors import MmadError
-from mmad.lit.datamodule import ClipDataModule
+from mmad.lit.datamodule import ClipDataModule, outlast_signals
 
 
 class SnippetData(L.LightningDataModule):
@@ -46,6 +46,8 @@ class SnippetData(L.LightningDataModule):
         settings: Mapping[str, Any],
     ) -> None:
         super().__init__()
+        # Of an extraction that goes on, one rank may have nothing left.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise MmadError(f"batch_size={size}: give a number of snippets, such as 32.")
         self.data, self.folder, self.snippets, self.size, self.settings = data, folder, snippets, size, settings
@@ -81,7 +83,13 @@ class SnippetData(L.LightningDataModule):
             transform=CoverCrop(self.data.resolution),
             manifest=self.data.source.manifest,
         )
-        return DataLoader(pieces, batch_size=None, num_workers=self.data.workers, pin_memory=torch.cuda.is_available())
+        return DataLoader(
+            pieces,
+            batch_size=None,
+            num_workers=self.data.workers,
+            worker_init_fn=outlast_signals,
+            pin_memory=torch.cuda.is_available(),
+        )
 
     def _is_there(self, clip: Clip) -> bool:
         """Whether the folder holds the features of a clip.

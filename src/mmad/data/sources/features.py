@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmad.annotations import Clip
 from mmad.data.feature_set import FEATURES, FeatureSet, difference, feature_files
-from mmad.data.features import read_header, shape_of
+from mmad.data.features import SUFFIXES, read_header, shape_of
 from mmad.data.grid import Grid
 from mmad.data.header import MOV, Header
 from mmad.data.manifest import Manifest, Video
@@ -135,17 +135,19 @@ class FeatureSource:
     @cached_property
     def found(self) -> Mapping[str, Path]:
         """The feature file of each clip that has one, which is its own and as long as the clip."""
-        by_path: dict[str, Path] = {}
+        by_path: dict[str, list[Path]] = {}
         by_name: dict[str, list[Path]] = {}
         for path in feature_files(self.root):
+            if self.own is not None and path.suffix != SUFFIXES[0]:
+                continue
             name = path.relative_to(self.root).as_posix().removesuffix(path.suffix)
             if name.endswith(self.suffix):
                 name = name[: len(name) - len(self.suffix)]
-                by_path.setdefault(name, path)
+                by_path.setdefault(name, []).append(path)
                 by_name.setdefault(name.rpartition("/")[2], []).append(path)
         found = {}
         for clip in self.annotations.clips:
-            paths = [by_path[clip]] if clip in by_path else by_name.get(clip, [])
+            paths = by_path.get(clip) or by_name.get(clip, [])
             try:
                 if len(paths) != 1:
                     raise self._missing(clip, paths)
