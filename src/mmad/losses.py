@@ -7,8 +7,6 @@ import torch
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
-from mmad.segments import paired_tiou
-
 
 def focal_loss(
     logits_BPK: Tensor,
@@ -115,9 +113,10 @@ def diou_loss(predicted_N2: Tensor, target_N2: Tensor, *, eps: float = 1e-8) -> 
     >>> diou_loss(torch.tensor([[0.0, 2.0]]), torch.tensor([[2.0, 4.0]]))
     tensor([1.2500])
     """
-    predicted_N2, target_N2 = predicted_N2.float(), target_N2.float()
-    (start_N, end_N), (true_start_N, true_end_N) = predicted_N2.unbind(1), target_N2.unbind(1)
-    tiou_N = paired_tiou(predicted_N2, target_N2, eps=eps)
+    start_N, end_N = predicted_N2.float().unbind(1)
+    true_start_N, true_end_N = target_N2.float().unbind(1)
+    overlap_N = (torch.minimum(end_N, true_end_N) - torch.maximum(start_N, true_start_N)).clamp(min=0)
+    union_N = (end_N - start_N) + (true_end_N - true_start_N) - overlap_N
     enclosing_N = torch.maximum(end_N, true_end_N) - torch.minimum(start_N, true_start_N)
     shift_N = (start_N + end_N - true_start_N - true_end_N) / 2
-    return 1 - tiou_N + (shift_N / enclosing_N.clamp(min=eps)).square()
+    return 1 - overlap_N / union_N.clamp(min=eps) + (shift_N / enclosing_N.clamp(min=eps)).square()
