@@ -42,7 +42,7 @@ weights: $(READY)  ## pre-train the demo's backbone anew (half an hour)
 	$(BIN)/mmad-pretrain hydra.run.dir=runs/pretrain/vmae_tiny
 
 lock: $(READY)  ## resolve pyproject.toml into requirements.lock
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra demo --extra sweep --extra search --extra tensorboard --extra dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra demo --extra sweep --extra search --extra tensorboard --extra export --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -o requirements.lock
 
 clean:  ## remove .venv and the tools' caches; runs and drawn clips stay

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mmad.cli import data, evaluate, extract, pretrain, report, train
+from mmad.cli import data, evaluate, extract, predict, pretrain, report, train
 
 COMMANDS = {
     "mmad-train": train.main,
@@ -11,6 +11,7 @@ COMMANDS = {
     "mmad-extract": extract.main,
     "mmad-data": data.main,
     "mmad-report": report.main,
+    "mmad-predict": predict.main,
 }
 
 Command = Callable[..., int]

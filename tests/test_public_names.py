@@ -22,6 +22,7 @@ def test_the_list_of_public_names() -> None:
         "detection_map",
         "diagnose",
         "evaluate",
+        "load_detector",
         "measure",
         "pair_up",
         "read_ground_truth",

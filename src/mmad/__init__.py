@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mmad.average_precision import Protocol, detection_map
+    from mmad.cli.build import load_detector
     from mmad.diagnosis import Settings, compare, diagnose, measure
     from mmad.formats.ground_truth import read_ground_truth
     from mmad.formats.labels import read_taxonomy
@@ -38,6 +39,7 @@ _HOMES = {
     "detection_map": "average_precision",
     "diagnose": "diagnosis",
     "evaluate": "report",
+    "load_detector": "cli.build",
     "measure": "diagnosis",
     "pair_up": "pairing",
     "read_ground_truth": "formats.ground_truth",
@@ -58,6 +60,7 @@ __all__ = [
     "detection_map",
     "diagnose",
     "evaluate",
+    "load_detector",
     "measure",
     "pair_up",
     "read_ground_truth",

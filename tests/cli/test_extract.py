@@ -18,9 +18,8 @@ from mmad.backbones.videomae import VideoMAE
 from mmad.data.feature_set import FeatureSet, told_of
 from mmad.data.features import read_features, read_header
 from mmad.data.sources import FeatureSource, MMA52Source
-from mmad.data.transforms import CoverCrop
+from mmad.data.transforms import CoverCrop, read_side
 from mmad.data.video import read_frames
-from mmad.lit.datamodule import READ_MARGIN
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
 
@@ -80,7 +79,7 @@ def by_hand(model: VideoMAE, clip: Clip, *, starts: list[int]) -> torch.Tensor:
     rows = []
     for start in starts:
         frames = np.array([min(max(start + n, 0), clip.frames - 1) for n in range(16)])
-        video = read_frames(clip.path, frames / clip.fps, fps=clip.fps, short_side=round(48 * READ_MARGIN))
+        video = read_frames(clip.path, frames / clip.fps, fps=clip.fps, short_side=read_side(48))
         rows.append(model(CoverCrop((64, 48))(video).transpose(0, 1)[None])[0].mean(1))
     return torch.stack(rows)
 

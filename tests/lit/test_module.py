@@ -50,12 +50,15 @@ def test_windows_of_a_clip_are_joined_whatever_batch_they_come_in(drawn: Path) -
     assert max(item["window"].of for item in items) > 2
     for index, clip in enumerate(data.evaluated):
         proposals = []
-        for item in (item for item in items if item["window"].clip == index):
+        shown = [item for item in items if item["window"].clip == index]
+        for item in shown:
             alone = collate([item], grid=GRID)
             with torch.no_grad():
                 outputs = detector(alone["inputs"], alone["mask_BT"])
             proposals += detector.proposals(outputs, [item["window"].timebase])
-        expected = detector.detections(proposals, duration=clip.duration)
+        expected = detector.detections(
+            proposals, extents=[item["window"].extent for item in shown], duration=clip.duration
+        )
         found = module.detections[index]
         assert found["labels"].tolist() == expected["labels"].tolist()
         torch.testing.assert_close(found["segments"], expected["segments"], rtol=1e-4, atol=1e-4)

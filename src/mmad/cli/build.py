@@ -1,5 +1,7 @@
 """Objects from configuration, and detectors from checkpoints."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,17 +11,23 @@ from hydra.utils import instantiate
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
+from torchvision.transforms.v2 import Compose
 
 from mmad.backbones.checkpoints import fingerprint, load_weights
 from mmad.backbones.videomae import VideoMAE
 from mmad.cli.entry import warn
 from mmad.cli.versions import versions
+from mmad.data.transforms import CoverCrop, StillChunks, read_side
 from mmad.data.video import RESIZE
 from mmad.detector import Detector
 from mmad.errors import MmadError
 from mmad.formats.weights_file import LoadReport
 from mmad.heads.checkpoints import HEAD, load_head_weights
+from mmad.prediction.video_detector import VideoDetector
 from mmad.taxonomy import Taxonomy
+
+UNTOLD = 0.1
+"""Threshold of detectors that were never validated."""
 
 
 def build_detector(cfg: DictConfig, *, taxonomy: Taxonomy) -> Detector:
@@ -151,6 +159,58 @@ def detector_of(checkpoint: dict[str, Any], *, weights: str | None = None) -> tu
     detector = build_detector(cfg, taxonomy=taxonomy)
     load_trained(detector, checkpoint, weights=cfg.backbone.weights)
     return detector, taxonomy, cfg
+
+
+def load_detector(
+    checkpoint: str | Path,
+    *,
+    weights: str | None = None,
+    threshold: float | None = None,
+    device: torch.device | str | None = None,
+    precision: Callable[[], AbstractContextManager] = nullcontext,
+    batch_size: int = 1,
+) -> VideoDetector:
+    """A trained detector that is called with video files.
+
+    Args:
+        checkpoint: of `mmad-train`; it holds all that is needed but frozen weights that came from a file.
+        weights: that file, if it is not where it was in training.
+        threshold: score from which on a detection is shown; None for those that gave each class the best F1 on the
+            validation clips.
+        device: None for a GPU if there is one.
+        precision: context in which the model runs.
+        batch_size: windows that the model sees at once.
+
+    Raises:
+        MmadError: the file is no checkpoint of ours, its frozen weights are not there, or it takes features.
+    """
+    known = read_checkpoint(Path(checkpoint))
+    detector, taxonomy, cfg = detector_of(known, weights=weights)
+    if cfg.data.resolution is None:
+        raise MmadError(
+            f"{checkpoint}: this detector takes features, not videos; extract those of the videos with mmad-extract, "
+            f"then mmad-eval checkpoint={checkpoint} root=FOLDER"
+        )
+    told, remarks = known["mmad"], []
+    if "fps" not in told:
+        remarks.append(f"{checkpoint} does not tell the frame rates of its training; each video is seen at its own")
+    if threshold is None and told.get("thresholds") is None:
+        threshold = UNTOLD
+        remarks.append(f"{checkpoint} holds no thresholds from validation; {UNTOLD} is used, choose with threshold=...")
+    warn(remarks)
+    crop = CoverCrop(cfg.data.resolution)
+    return VideoDetector(
+        detector,
+        taxonomy=taxonomy,
+        grid=instantiate(cfg.data.grid),
+        rates=tuple(told.get("fps", (0.0, float("inf")))),
+        short_side=read_side(cfg.data.resolution),
+        transform=Compose([StillChunks(), crop]) if cfg.data.get("control") == "still" else crop,
+        thresholds=told["thresholds"] if threshold is None else [threshold] * len(taxonomy.actions),
+        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        precision=precision,
+        batch_size=batch_size,
+    )
 
 
 def load_trained(detector: Detector, checkpoint: dict[str, Any], *, weights: str | None) -> None:

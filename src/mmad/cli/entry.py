@@ -52,6 +52,9 @@ _COMMANDS = {
     "dataset": "mmad-data",
     "eval": "mmad-eval",
     "compare": "mmad-report",
+    "predict": "mmad-predict",
+    "view": "mmad-view",
+    "export": "mmad-export",
 }
 """The command of each configuration."""
 

@@ -10,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from mmad.cli.entry import run, shown, warn
+from mmad.cli.ranks import of_all_ranks
 from mmad.errors import MmadError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def extract(cfg: DictConfig) -> None:
             if backbone.load_report is None:
                 warn(["backbone.weights is not set, so these are the features of a random backbone"])
         trainer.predict(module, pieces, return_predictions=False)
-        faults = _of_all_ranks(module.faults)
+        faults = of_all_ranks(module.faults)
         if not trainer.is_global_zero:
             return
         clips = sum(map(len, pieces.clips.values()))
@@ -121,14 +122,3 @@ def _settings(cfg: DictConfig, backbone: "nn.Module") -> dict[str, Any]:
         "precision": cfg.trainer.precision,
         "backbone": {**model, "fingerprint": fingerprint(backbone)},
     }
-
-
-def _of_all_ranks(faults: dict[str, str]) -> dict[str, str]:
-    """The faults that all processes of the job have found."""
-    import torch
-
-    if not torch.distributed.is_initialized():
-        return faults
-    shares: list[dict[str, str]] = [{} for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather_object(shares, faults)
-    return {clip: fault for share in shares for clip, fault in share.items()}

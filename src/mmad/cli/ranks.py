@@ -17,7 +17,7 @@ from mmad.cli.sweep import FAILURE
 from mmad.errors import MmadError, Stopped
 from mmad.formats.whole_file import write_whole
 
-_MODULES = {"train": "train", "eval": "evaluate", "pretrain": "pretrain", "extract": "extract"}
+_MODULES = {"train": "train", "eval": "evaluate", "pretrain": "pretrain", "extract": "extract", "predict": "predict"}
 """The module of the command with a configuration of this name."""
 
 _LEFT_BEHIND = (
@@ -150,6 +150,17 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def of_all_ranks(faults: dict[str, str]) -> dict[str, str]:
+    """What all processes of the running job have found wrong, by name of a clip."""
+    import torch
+
+    if not torch.distributed.is_initialized():
+        return faults
+    shares: list[dict[str, str]] = [{} for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather_object(shares, faults)
+    return {clip: fault for share in shares for clip, fault in share.items()}
 
 
 def _command(local_rank: int) -> tuple[list[str], str]:

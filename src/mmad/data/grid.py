@@ -46,6 +46,11 @@ class Window(NamedTuple):
         start = -self.centre / self.stride
         return start, start + self.steps
 
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Where the frames of the window start and end, in seconds of the clip."""
+        return self.offset / self.fps, (self.offset + self.steps * self.stride) / self.fps
+
 
 @dataclass(frozen=True)
 class Grid:

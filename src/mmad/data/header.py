@@ -25,7 +25,8 @@ MOV = "mov,mp4,m4a,3gp,3g2,mj2"
 _DECORD_CONTAINERS = (MOV, "matroska,webm", "avi")
 _DECORD_CODECS = ("h264", "hevc", "vp8", "vp9", "mpeg4", "mjpeg", "ffv1", "prores")
 
-_REMOVE = "or remove its rows from the annotations"
+REMOVE = ", or remove its rows from the annotations"
+"""How the sentence on a faulty video ends, where it is one of a data set."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def video_stream(path: Path, container: av.container.InputContainer) -> av.Video
     stream = container.streams.best("video")
     # Sound files carry their cover as a video stream.
     if not isinstance(stream, av.VideoStream) or stream.disposition & av.stream.Disposition.attached_pic:
-        message = f"{path}: this file has sound but no picture; put the video here, {_REMOVE}."
+        message = f"{path}: this file has sound but no picture; put the video here{REMOVE}."
         raise MmadError(message, kind="no_picture")
     stream.codec_context.thread_count = 1
     return stream
@@ -134,7 +135,7 @@ def refuse_damaged(path: Path, why: str) -> NoReturn:
     Raises:
         MmadError: of kind "unreadable_video".
     """
-    message = f"{path}: this video is damaged: {why}; copy or export it again, {_REMOVE}."
+    message = f"{path}: this video is damaged: {why}; copy or export it again{REMOVE}."
     raise MmadError(message, kind="unreadable_video")
 
 
@@ -151,7 +152,7 @@ def _scanned(path: Path) -> _Scan:
     state = path.stat()
     if not state.st_size:
         raise MmadError(
-            f"{path}: this video is empty (0 bytes); copy or export it again, {_REMOVE}.", kind="empty_video"
+            f"{path}: this video is empty (0 bytes); copy or export it again{REMOVE}.", kind="empty_video"
         )
     return _scan(path, state.st_size, state.st_mtime_ns)
 
@@ -170,7 +171,7 @@ def _scan(path: Path, size: int, mtime_ns: int) -> _Scan:
     except av.error.FFmpegError as error:
         raise MmadError(
             f"{path}: this video cannot be read ({error.strerror}): it is no video, damaged, or in a format that "
-            f"FFmpeg does not know; re-encode it to H.264 mp4, {_REMOVE}.",
+            f"FFmpeg does not know; re-encode it to H.264 mp4{REMOVE}.",
             kind="unreadable_video",
         ) from error
 
@@ -237,7 +238,7 @@ def _read(path: Path, container: av.container.InputContainer) -> _Scan:
 
 
 def _refuse_empty(path: Path) -> NoReturn:
-    message = f"{path}: this video has no frame; copy or export it again, {_REMOVE}."
+    message = f"{path}: this video has no frame; copy or export it again{REMOVE}."
     raise MmadError(message, kind="empty_video")
 
 

@@ -3,7 +3,7 @@
 Scaling is that of decord: the same filters of FFmpeg in the same order, so that both readers give the same pixels.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,8 +19,26 @@ _TURNS = {0: [], 90: ["1"], 180: ["1", "1"], 270: ["2"]}
 def read(path: Path, frames: np.ndarray, *, height: int, width: int) -> np.ndarray:
     """Decodes frames by number and scales them; see `mmad.data.video.Reader`."""
     pictures = np.empty((len(frames), height, width, 3), np.uint8)
-    graph = None
-    done = 0
+    for place, picture in enumerate(stream(path, frames, height=height, width=width)):
+        pictures[place] = picture
+    return pictures
+
+
+def stream(path: Path, frames: np.ndarray, *, height: int, width: int) -> Iterator[np.ndarray]:
+    """Decodes frames by number, scales them, and hands over one after the other, so that none has to be kept.
+
+    Args:
+        path: the video file.
+        frames: (F,) numbers of displayed frames, none smaller than the one before it.
+        height, width: as for `read`.
+
+    Returns:
+        (height, width, 3) uint8 RGB of each.
+
+    Raises:
+        MmadError: as `read`; when the damaged place is reached.
+    """
+    graph, done = None, 0
     with closing(decoded(path)) as shown:
         for number, frame in enumerate(shown):
             if number != frames[done]:
@@ -28,10 +46,12 @@ def read(path: Path, frames: np.ndarray, *, height: int, width: int) -> np.ndarr
             if graph is None:
                 graph = _scaler(frame, rotation=header(path).rotation, height=height, width=width)
             graph.vpush(frame)
-            pictures[done] = graph.vpull().to_ndarray()
-            done += 1
-            if done == len(frames):
-                return pictures
+            picture = graph.vpull().to_ndarray()
+            while number == frames[done]:
+                yield picture
+                done += 1
+                if done == len(frames):
+                    return
     raise AssertionError(f"{path} has no frame {frames[done]}")
 
 

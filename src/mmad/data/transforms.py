@@ -8,6 +8,10 @@ from mmad.timebase import CHUNK
 
 Size = int | tuple[int, int]
 
+READ_MARGIN = 182 / 160
+"""Clips are decoded a little larger than the model's input, so that random crops are not blown up; OpenTAD decodes at a
+short side of 182 for 160."""
+
 
 def height_width(resolution: Size) -> tuple[int, int]:
     """Height and width in pixels of a resolution given as one number (square) or two.
@@ -19,6 +23,11 @@ def height_width(resolution: Size) -> tuple[int, int]:
         return resolution, resolution
     height, width = resolution
     return int(height), int(width)
+
+
+def read_side(resolution: Size) -> int:
+    """Pixels of the smaller side of decoded frames, for a resolution of the model's input."""
+    return round(min(height_width(resolution)) * READ_MARGIN)
 
 
 class CoverCrop(nn.Module):

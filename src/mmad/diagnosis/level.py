@@ -139,12 +139,9 @@ class Level:
         best_K = np.full(self.classes, np.inf)
         for label in np.flatnonzero(self.instances_K):
             of_class = slice(self.bounds[label], self.bounds[label + 1])
-            score, hits = self.score[of_class], (self.claimed_Q[of_class] >= 0).cumsum()
-            if len(score) and hits[-1]:
-                f1 = 2 * hits / (np.arange(1, len(score) + 1) + self.instances_K[label])
-                # A score keeps all predictions that have it, so only the last of equal ones is a place to cut.
-                f1[:-1][score[:-1] == score[1:]] = 0
-                best_K[label] = score[f1.argmax()]
+            best_K[label] = best_score(
+                self.score[of_class], self.claimed_Q[of_class] >= 0, instances=int(self.instances_K[label])
+            )
         return best_K
 
     @property
@@ -167,6 +164,22 @@ class Level:
         found = np.zeros(len(self.truth), dtype=bool)
         found[claimed_Q[claimed_Q >= 0]] = True
         return found
+
+
+def best_score(score: Reals, hits: Flags, *, instances: int) -> float:
+    """The score at which F1 is highest, the first of equal ones; infinite if nothing is right.
+
+    Args:
+        score: (Q,) of predictions, best first.
+        hits: (Q,) which of them are right.
+        instances: how many there are to find.
+    """
+    if not hits.any():
+        return np.inf
+    f1 = 2 * hits.cumsum() / (np.arange(1, len(score) + 1) + instances)
+    # A score keeps all predictions that have it, so only the last of equal ones is a place to cut.
+    f1[:-1][score[:-1] == score[1:]] = 0
+    return float(score[f1.argmax()])
 
 
 def level_of(

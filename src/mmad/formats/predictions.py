@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmad.errors import MmadError
 from mmad.formats.activitynet import parse_json, parse_results
@@ -13,7 +14,13 @@ from mmad.segments import Segments
 from mmad.taxonomy import Taxonomy
 
 
-def write_predictions(path: Path, predictions: Mapping[str, Segments], *, taxonomy: Taxonomy) -> None:
+def write_predictions(
+    path: Path,
+    predictions: Mapping[str, Segments],
+    *,
+    taxonomy: Taxonomy,
+    told: Mapping[str, Any] | None = None,
+) -> None:
     """Writes predictions as ActivityNet results, labels by name, numbers in full precision.
 
     The file appears whole or not at all.
@@ -22,6 +29,7 @@ def write_predictions(path: Path, predictions: Mapping[str, Segments], *, taxono
         path: the JSON file; its folder is made.
         predictions: predictions of each clip in seconds, with scores.
         taxonomy: the classes.
+        told: plain data on how they were made, kept as `external_data`.
 
     Raises:
         MmadError: a time or a score is not finite.
@@ -37,7 +45,7 @@ def write_predictions(path: Path, predictions: Mapping[str, Segments], *, taxono
         for clip, rows in predictions.items()
     }
     try:
-        text = json.dumps({"version": "mmad", "results": results, "external_data": {}}, allow_nan=False)
+        text = json.dumps({"version": "mmad", "results": results, "external_data": dict(told or {})}, allow_nan=False)
     except ValueError as error:
         raise MmadError(
             f"predictions for {path} hold a time or score that is not finite; look for a diverged training"

@@ -28,14 +28,10 @@ from mmad.data.manifest import MANIFEST
 from mmad.data.sampler import LengthBatches
 from mmad.data.sources.features import FeatureSource
 from mmad.data.sources.source import EXCLUSIONS, Source
-from mmad.data.transforms import CoverCrop, Size, StillChunks, height_width
+from mmad.data.transforms import CoverCrop, Size, StillChunks, height_width, read_side
 from mmad.errors import MmadError
 from mmad.lit.signals import SIGNALS
 from mmad.taxonomy import Taxonomy
-
-# Clips are decoded a little larger than the model's input, so that random crops are not blown up; OpenTAD decodes at a
-# short side of 182 for 160.
-READ_MARGIN = 182 / 160
 
 
 class ClipDataModule(L.LightningDataModule):
@@ -248,7 +244,7 @@ class ClipDataModule(L.LightningDataModule):
     def short_side(self) -> int:
         """Pixels of the smaller side of decoded frames."""
         assert self.resolution is not None
-        return round(min(self.resolution) * READ_MARGIN)
+        return read_side(self.resolution)
 
     def _frames_of(self, split: str) -> Frames:
         if split not in self._frames and self.resolution is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import lightning as L
 import torch
@@ -12,12 +13,15 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from mmad.average_precision import MMAD, DetectionReport, Protocol
 from mmad.data.clips import Batch
+from mmad.data.grid import Window
 from mmad.detector import Detector
+from mmad.diagnosis.thresholds import best_scores
 from mmad.errors import MmadError
 from mmad.lit.optimizers import per_step
 from mmad.lit.seeding import seed_step
+from mmad.matching import Rows
 from mmad.metrics import DetectionMAP
-from mmad.segments import Segments
+from mmad.segments import Segments, empty_segments
 from mmad.taxonomy import Taxonomy
 
 
@@ -50,7 +54,8 @@ class DetectionModule(L.LightningModule):
         self.metric = DetectionMAP(taxonomy, protocol=replace(protocol, all_classes=False))
         self.detections: dict[int, Segments] = {}
         self.report: DetectionReport | None = None
-        self._pending: dict[int, list[Segments]] = {}
+        self.thresholds: list[float] | None = None
+        self._pending: dict[int, list[tuple[Window, Segments]]] = {}
         # A checkpoint leaves frozen weights out; what else is missing, `load_trained` finds before Lightning loads.
         self.strict_loading = False
 
@@ -95,16 +100,25 @@ class DetectionModule(L.LightningModule):
         clips = self.trainer.datamodule.evaluated  # type: ignore[attr-defined]
         for window, proposals in zip(batch["windows"], found, strict=True):
             seen = self._pending.setdefault(window.clip, [])
-            seen.append(proposals)
+            seen.append((window, proposals))
             if len(seen) == window.of:
+                windows, every = zip(*self._pending.pop(window.clip), strict=True)
                 self.detections[window.clip] = self.detector.detections(
-                    self._pending.pop(window.clip), duration=window.duration
+                    every, extents=[each.extent for each in windows], duration=window.duration
                 )
                 truth = clips[window.clip].segments()
                 self.metric.update([self.detections[window.clip]], [truth], [window.clip])
 
     def on_validation_epoch_end(self) -> None:
-        """Computes the report of all ranks and logs its averages; without any ground truth there is none."""
+        """Computes the report of all ranks and logs its averages; without any ground truth there is none.
+
+        Every rank gets the detections of all. Those of validation tell from which score on a class's detections are
+        worth showing.
+        """
+        if self.trainer.world_size > 1:
+            shares: list[dict[int, Segments]] = [{} for _ in range(self.trainer.world_size)]
+            torch.distributed.all_gather_object(shares, self.detections)
+            self.detections = {clip: found for share in shares for clip, found in share.items()}
         clips = self.trainer.datamodule.evaluated  # type: ignore[attr-defined]
         if self.trainer.sanity_checking or not any(clip.instances for clip in clips):
             self.report = None
@@ -120,14 +134,23 @@ class DetectionModule(L.LightningModule):
         stage = "test" if self.trainer.testing else "val"
         for name, value in values.items():
             self.log(f"{stage}/{name}", value, prog_bar=name == "avg", rank_zero_only=False, sync_dist=False)
+        if stage == "val":
+            self.thresholds = best_scores(
+                Rows.of([self.detections.get(index, empty_segments(scored=True)) for index in range(len(clips))]),
+                Rows.of([clip.segments() for clip in clips]),
+                taxonomy=self.taxonomy,
+            )
 
     on_test_epoch_start = on_validation_epoch_start
     test_step = validation_step
+    on_test_epoch_end = on_validation_epoch_end
 
-    def on_test_epoch_end(self) -> None:
-        """As in validation; then every rank gets the detections of all."""
-        self.on_validation_epoch_end()
-        if self.trainer.world_size > 1:
-            shares: list[dict[int, Segments]] = [{} for _ in range(self.trainer.world_size)]
-            torch.distributed.all_gather_object(shares, self.detections)
-            self.detections = {clip: found for share in shares for clip, found in share.items()}
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what a checkpoint has to know of its data to predict on other videos."""
+        rates = [clip.fps for clip in self.trainer.datamodule.clips("train")]  # type: ignore[attr-defined]
+        told = {"thresholds": self.thresholds, "fps": [min(rates), max(rates)]}
+        checkpoint["mmad"] = {**checkpoint.get("mmad", {}), **told}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the thresholds until the next validation."""
+        self.thresholds = checkpoint.get("mmad", {}).get("thresholds")
