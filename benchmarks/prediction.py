@@ -123,10 +123,12 @@ def line(name: str, truth: np.ndarray, base: np.ndarray | None, step: float) -> 
 
 def cost(checkpoint: str, film: Path) -> tuple[float, float]:
     """Peak memory in MiB and seconds of a process of its own that runs the detector on a film."""
+    # Not `resource`, which on Linux counts what the process that started this one held.
     code = (
-        "import sys, time, resource; from mmad import load_detector; detector = load_detector(sys.argv[1]); "
-        "start = time.monotonic(); detector(sys.argv[2]); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.monotonic() - start)"
+        "import re, sys, time; from pathlib import Path; from mmad import load_detector; "
+        "detector = load_detector(sys.argv[1]); start = time.monotonic(); detector(sys.argv[2]); "
+        "seconds = time.monotonic() - start; "
+        "print(int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) / 1024, seconds)"
     )
     told = subprocess.run([sys.executable, "-c", code, checkpoint, film], capture_output=True, text=True, check=True)
     memory, seconds = told.stdout.split()
