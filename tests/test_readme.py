@@ -18,6 +18,9 @@ CONFIGS = {
     "mmad-extract": "extract",
     "mmad-data": "dataset",
     "mmad-report": "compare",
+    "mmad-predict": "predict",
+    "mmad-view": "view",
+    "mmad-export": "export",
 }
 
 

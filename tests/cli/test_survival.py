@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from commands import Command
-from mmad.cli.earlier import alone_in, numbered
+from mmad.cli.alone import alone_in
 from mmad.errors import MmadError
+from mmad.formats.whole_file import numbered
 from mmad.lit.checkpoint_io import WholeCheckpoints
 from mmad.lit.datamodule import ClipDataModule
 from mmad.lit.module import DetectionModule

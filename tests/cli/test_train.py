@@ -49,7 +49,8 @@ def test_a_run_leaves_its_results(command: Command, small: list[str], capsys: py
     assert list(metrics["action"]["map"]) == [f"0.{tenth}" for tenth in range(1, 10)]
     assert metrics["avg"] == pytest.approx((metrics["action"]["avg"] + metrics["body"]["avg"]) / 2)
     assert f"{metrics['avg']:.2f}" in told
-    assert f"Next: open {RUN}/report.html, or mmad-eval checkpoint={RUN}/checkpoints/best.ckpt" in told
+    assert f"Next: open {RUN}/report.html, or mmad-predict checkpoint={RUN}/checkpoints/best.ckpt videos=FOLDER" in told
+    assert (Path(RUN) / "checkpoints" / "best.md").is_file()
     rows = list(csv.DictReader((RUN / "metrics.csv").read_text().splitlines()))
     losses = [float(row["train/loss"]) for row in rows if row["train/loss"]]
     assert len(losses) == 2

@@ -64,7 +64,7 @@ def test_damage_is_told_when_it_is_reached(tmp_path: Path) -> None:
     content[place : place + 400] = bytes(400)
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(content)
-    with pytest.raises(MmadError, match="broken.mp4: this video is damaged"):
+    with pytest.raises(MmadError, match=r"broken\.mp4: this video is damaged"):
         shown(broken, ANY)
 
 

@@ -58,7 +58,7 @@ class Flashes(nn.Module):
                     "segments": torch.tensor(segments).reshape(-1, 2),
                     "labels": torch.zeros(len(segments), dtype=torch.long),
                     "scores": torch.tensor(
-                        [0.9 if 0 < first and last < len(bright_T) else 0.3 for first, last in runs]
+                        [0.9 if first > 0 and last < len(bright_T) else 0.3 for first, last in runs]
                     ),
                 }
             )

@@ -274,10 +274,11 @@ class VideoMAE(nn.Module):
 
     def _attend(self, x_BNC: torch.Tensor, i: int) -> torch.Tensor:
         """Block i on each chunk by itself; chunks of a clip are adjacent, so both reshapes are views."""
-        x_PNC = x_BNC.view(-1, CHUNK // TUBELET * self.space[0] * self.space[1], self.embed_dim)
+        tokens = CHUNK // TUBELET * self.space[0] * self.space[1]
+        x_PNC = x_BNC.view(-1, tokens, self.embed_dim)
         for part in self.blocks[i].children():
             if isinstance(part, DropPath):
-                part.rows = len(x_PNC) // len(x_BNC)
+                part.rows = x_BNC.shape[1] // tokens
         return self.blocks[i](x_PNC).view_as(x_BNC)
 
     def _layer(self, x_BNC: torch.Tensor, i: int, grid: TokenGrid, valid_BT: torch.Tensor | None) -> torch.Tensor:

@@ -2,8 +2,6 @@
 
 import json
 import os
-import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -12,9 +10,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mmad.cli.alone import alone_in
 from mmad.cli.entry import output_dir, plain, shown
 from mmad.comparison.run import WITHOUT_EFFECT
-from mmad.errors import MmadError
+from mmad.formats.whole_file import numbered
 from mmad.lit.costs import COSTS
 from mmad.lit.loggers import flat
 
@@ -135,44 +134,3 @@ def set_aside(folder: Path, *, anew: bool) -> None:
     for path in (folder / name for name in (*_RESULTS, *(["checkpoints"] if anew else []))):
         if path.exists():
             path.rename(numbered(path))
-
-
-def numbered(path: Path) -> Path:
-    """The path with the next free number: metrics.csv gives metrics.1.csv, or metrics.2.csv where that exists."""
-    pattern = re.compile(rf"{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}")
-    taken = [int(found[1]) for each in path.parent.iterdir() if (found := pattern.fullmatch(each.name))]
-    return path.with_name(f"{path.stem}.{max(taken, default=0) + 1}{path.suffix}")
-
-
-@contextmanager
-def alone_in(folder: Path, *, seconds: float = 10.0) -> Iterator[None]:
-    """Keeps other processes from working in a run's folder.
-
-    Args:
-        folder: is made.
-        seconds: to wait for one that is just ending.
-
-    Raises:
-        MmadError: one does.
-    """
-    try:
-        import fcntl
-    except ImportError:  # no such lock on Windows
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + seconds
-    with (folder / ".lock").open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise MmadError(
-                        f"{folder}: another process is at work there; wait for it, or choose another folder"
-                    ) from None
-                time.sleep(0.2)
-            except OSError:
-                break  # a file system without locks
-        yield

@@ -31,7 +31,7 @@ def main() -> None:
 
 def extract(cfg: DictConfig) -> None:
     """Extracts the features of one data set with one backbone; what is done already is not done again."""
-    from mmad.cli.earlier import alone_in
+    from mmad.cli.alone import alone_in
     from mmad.cli.tasks.apart import check_apart
     from mmad.cli.train import prepared
     from mmad.lit.signals import ended_by_signals

@@ -36,7 +36,7 @@ def predict(cfg: DictConfig) -> None:
     Raises:
         SystemExit: with code 1 if some videos could not be read; the others are done.
     """
-    from mmad.cli.earlier import alone_in
+    from mmad.cli.alone import alone_in
     from mmad.cli.train import check_device, quiet
 
     check_device(cfg.trainer)

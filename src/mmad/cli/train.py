@@ -1,5 +1,6 @@
 """`mmad-train`: trains a detector, evaluates its best checkpoint and writes a run's folder."""
 
+import json
 import logging
 import os
 import shlex
@@ -17,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmad.cli.entry import plain, run, shown, stop, warn
 from mmad.cli.ranks import launch_single_jobs, quoted
 from mmad.errors import MmadError
-from mmad.formats.whole_file import write_whole
+from mmad.formats.whole_file import numbered, write_whole
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
@@ -124,6 +125,7 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
 
     from mmad.backbones.checkpoints import frozen_names
     from mmad.backbones.features import Features
+    from mmad.card import write_card
     from mmad.cli.build import build_detector, load_trained, read_checkpoint, recipe
     from mmad.cli.earlier import set_aside
     from mmad.cli.surroundings import Surroundings, effective_batch
@@ -213,12 +215,24 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
         trainer.test(module, data, verbose=False)
         if trainer.is_global_zero:
             written = [chosen, folder / "metrics.csv"]
-            finish(module, data, folder, reporting=reporting, loggers=trainer.loggers, written=written)
+            evaluation = finish(module, data, folder, reporting=reporting, loggers=trainer.loggers, written=written)
+            card = chosen.with_suffix(".md")
+            write_card(
+                card,
+                recipe=read_checkpoint(chosen)["mmad"],
+                environment=json.loads((folder / "environment.json").read_text()),
+                parameters=cost["parameters"],
+                clips={split: data.clips(split) for split in ("train", "val", data.evaluate_split)},
+                evaluated=data.evaluate_split,
+                evaluation=evaluation,
+            )
+            print(f"  {shown(card)}")
             # Real people's pictures leave this machine only when asked for.
             if (data.make is not None or cfg.log_pictures) and data.resolution is not None:
                 log_pictures(trainer.loggers, [folder / "timeline.png"])
             write_costs(folder, {**cost, "best": value})
-            print(f"\nNext: open {shown(folder / 'report.html')}, or mmad-eval checkpoint={shown(chosen)}")
+            command, data_of = ("mmad-eval", "") if data.resolution is None else ("mmad-predict", " videos=FOLDER")
+            print(f"\nNext: open {shown(folder / 'report.html')}, or {command} checkpoint={shown(chosen)}{data_of}")
     finally:
         finish_logging(trainer.loggers)
     return value
@@ -238,8 +252,6 @@ def prepared(cfg: DictConfig) -> "ClipDataModule":
 
 def introduce(cfg: DictConfig, model: "nn.Module", folder: Path) -> None:
     """Writes the resolved configuration and says what is about to be trained."""
-    from mmad.cli.earlier import numbered
-
     path, text = folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(plain(cfg)))
     # Never without the file: by it the next start knows its own earlier part.
     if path.exists() and path.read_text() != text:
@@ -261,8 +273,12 @@ def finish(
     others: "Mapping[str, Segments] | None" = None,
     names: tuple[str, str] = ("this run", "others"),
     submission: str | None = None,
-) -> None:
-    """Writes what an evaluation found and says so, after the files `written` before; `others` are compared with it."""
+) -> "Evaluation | None":
+    """Writes what an evaluation found and says so, after the files `written` before; `others` are compared with it.
+
+    Returns:
+        What was found; None without ground truth.
+    """
     from mmad.formats.challenge import write_submission
     from mmad.formats.predictions import write_predictions
     from mmad.report import evaluate, write_predictions_and_timeline
@@ -288,7 +304,7 @@ def finish(
         print(f"\nNo ground truth, so no Detection-mAP ({on})\n")
         for path in paths:
             print(f"  {shown(path)}")
-        return
+        return None
     evaluation = evaluate(
         found,
         truths,
@@ -298,6 +314,7 @@ def finish(
         others=others,
     )
     conclude(evaluation, folder=folder, title=f"{folder.resolve().name} on {on}", on=on, paths=paths, loggers=loggers)
+    return evaluation
 
 
 def conclude(

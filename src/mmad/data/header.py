@@ -151,9 +151,7 @@ def _scanned(path: Path) -> _Scan:
         raise MmadError(message, kind="missing_video")
     state = path.stat()
     if not state.st_size:
-        raise MmadError(
-            f"{path}: this video is empty (0 bytes); copy or export it again{REMOVE}.", kind="empty_video"
-        )
+        raise MmadError(f"{path}: this video is empty (0 bytes); copy or export it again{REMOVE}.", kind="empty_video")
     return _scan(path, state.st_size, state.st_mtime_ns)
 
 

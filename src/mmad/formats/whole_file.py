@@ -1,6 +1,7 @@
-"""Writes files that appear whole or not at all."""
+"""Writes files that appear whole or not at all, and finds names that are free."""
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,3 +32,10 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def numbered(path: Path) -> Path:
+    """The path with the next free number: metrics.csv gives metrics.1.csv, or metrics.2.csv where that exists."""
+    pattern = re.compile(rf"{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}")
+    taken = [int(found[1]) for each in path.parent.iterdir() if (found := pattern.fullmatch(each.name))]
+    return path.with_name(f"{path.stem}.{max(taken, default=0) + 1}{path.suffix}")

@@ -46,6 +46,11 @@ class PointPredictions:
         position_P11, stride_P11 = self.points.position_P[:, None, None], self.points.stride_P[:, None, None]
         return position_P11 + self.offsets_BPG2 * sides * stride_P11
 
+    @property
+    def scores_BPK(self) -> Tensor:
+        """(B, P, K) scores in [0, 1], 0 at points beyond the clip."""
+        return self.logits_BPK.sigmoid() * self.mask_BP[..., None]
+
 
 Assign = Callable[[PointPredictions, list[Segments]], Assignment]
 """Says what every point should predict, given what it predicts now and the ground truth of the B clips."""
@@ -231,9 +236,8 @@ class AnchorFreeHead(nn.Module):
         Returns:
             Scored segments of every clip in feature steps, before NMS; they may reach over the clip's ends.
         """
-        scores_BPK = outputs.logits_BPK.sigmoid() * outputs.mask_BP[..., None]
         found: list[Segments] = []
-        for scores_PK, segments_PG2 in zip(scores_BPK, outputs.segments_BPG2, strict=True):
+        for scores_PK, segments_PG2 in zip(outputs.scores_BPK, outputs.segments_BPG2, strict=True):
             point, label = (scores_PK > self.score_threshold).nonzero(as_tuple=True)
             best = scores_PK[point, label].argsort(descending=True, stable=True)[: self.max_proposals]
             point, label = point[best], label[best]

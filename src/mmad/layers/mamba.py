@@ -69,7 +69,7 @@ class DecomposedBidirectionalMamba(nn.Module):
         # The bias lies apart, so that under autocast it is added in float32.
         delta_DTC = F.softplus(F.linear(step_DTR, self.dt_proj.weight) + self.dt_proj.bias)
         y_DTC = selective_scan(u_DTC, delta_DTC, -self.A_log.exp(), B_DTN, C_DTN) + self.D * u_DTC
-        along_BTC, against_BTC = (y_DTC * F.silu(gate_DTC)).chunk(2)
+        along_BTC, against_BTC = (y_DTC * F.silu(gate_DTC)).unflatten(0, (2, -1))
         return self.out_proj(torch.cat([along_BTC, against_BTC.flip(1)], dim=-1))
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -39,6 +40,8 @@ def selective_scan(u_BTE: Tensor, delta_BTE: Tensor, A_EN: Tensor, B_BTN: Tensor
     tensor([1.0000, 1.3679, 1.5032])
     """
     inputs = [x.to(torch.promote_types(x.dtype, torch.float32)) for x in (u_BTE, delta_BTE, A_EN, B_BTN, C_BTN)]
+    if torch.compiler.is_exporting():
+        return _scan_by_doubling(*inputs).to(u_BTE.dtype)
     kernel = _kernel() if u_BTE.is_cuda else None
     with torch.autocast(u_BTE.device.type, enabled=False):
         y_BTE = _scan_by_kernel(kernel, *inputs) if kernel else _scan_by_steps(*inputs)
@@ -107,3 +110,22 @@ def _states(u_TBE: Tensor, delta_TBE: Tensor, A_EN: Tensor, B_TBN: Tensor) -> tu
     for before_BEN, now_BEN, decay_BEN in zip(state_TBEN, state_TBEN[1:], decay_TBEN[1:], strict=False):
         now_BEN.addcmul_(decay_BEN, before_BEN)
     return decay_TBEN, state_TBEN
+
+
+def _scan_by_doubling(u_BTE: Tensor, delta_BTE: Tensor, A_EN: Tensor, B_BTN: Tensor, C_BTN: Tensor) -> Tensor:
+    """The scan in log2(T) rounds without a loop over steps, which would be written into an exported graph step by step.
+
+    Before a round of reach r, a state knows the inputs of the last r steps and `decay` how they fade over these; what
+    the state r steps earlier knows is then added.
+
+    Source: Hillis and Steele, "Data parallel algorithms" (Communications of the ACM, 1986).
+    """
+    steps, reach = u_BTE.shape[1], 1
+    decay_BTEN = (delta_BTE[..., None] * A_EN).exp()
+    state_BTEN = (delta_BTE * u_BTE)[..., None] * B_BTN[:, :, None]
+    while reach < steps:
+        earlier = (0, 0, 0, 0, reach, -reach)
+        state_BTEN = state_BTEN + decay_BTEN * F.pad(state_BTEN, earlier)
+        decay_BTEN = decay_BTEN * F.pad(decay_BTEN, earlier)
+        reach *= 2
+    return torch.einsum("bten,btn->bte", state_BTEN, C_BTN)

@@ -1,0 +1,1 @@
+"""A local page to look at, correct and export annotations and predictions."""
