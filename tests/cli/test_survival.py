@@ -36,7 +36,7 @@ def same_weights(one: str, other: str) -> None:
     ("sent", "step", "where", "settings"),
     [
         pytest.param(signal.SIGTERM, 6, "after batch 2 of epoch 2", [], marks=pytest.mark.slow),
-        (signal.SIGTERM, 5, "after batch 1 of epoch 2", ["data.workers=1"]),
+        pytest.param(signal.SIGTERM, 5, "after batch 1 of epoch 2", ["data.workers=1"], marks=pytest.mark.slow),
         # Gradients are gathered over two batches: the one in between is no place to stop.
         pytest.param(
             *(signal.SIGTERM, 1, "after batch 2 of epoch 1", ["trainer.accumulate_grad_batches=2"]),
@@ -120,6 +120,7 @@ def test_a_finished_run_is_not_done_again(
     assert Path("run/checkpoints.1/last.ckpt").exists()
 
 
+@pytest.mark.slow
 def test_an_experiments_job_is_continued_as_the_job_that_it_is(
     command: Command, small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,6 +183,7 @@ def test_a_run_does_not_go_on_with_other_annotations(
     assert command("mmad-train", *arguments) == 0
 
 
+@pytest.mark.slow
 def test_no_room_for_a_checkpoint_leaves_the_last_one(
     command: Command, small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

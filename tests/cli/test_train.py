@@ -233,6 +233,7 @@ def test_a_split_without_ground_truth_is_predicted_but_not_scored(
     assert "split test has no ground truth" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_folder_with_strange_signs_can_be_continued(command: Command, small: list[str]) -> None:
     folder = Path("runs/My (copy), lr=1")
     folder.mkdir(parents=True)

@@ -17,33 +17,33 @@ FEW = ["trainer.max_epochs=1", "trainer.limit_train_batches=2", "data.batch_size
 VARIANTS = {
     "frozen": ["adapter=frozen"],
     "full": ["adapter=full"],
-    "standard": ["adapter=standard"],
     "tia": ["adapter=tia"],
+    "grid default": ["grid=default"],
+    "bf16": ["trainer.precision=bf16-mixed"],
+    "checkpointing": ["backbone.checkpointing=true"],
+    "workers without cache": ["data.workers=1", "data.cache=null"],
+    "adamw": ["optimizer=adamw"],
+    "clips longer than the window": ["grid.window=16"],
+    "still frames": ["data.control=still"],
+    "balanced": ["data.repeat_threshold=0.5", "head.label_smoothing=0.1", "head.class_balance=0.999"],
+}
+
+SLOW = {
+    "standard": ["adapter=standard"],
     "spatial kernel of 3": ["adapter.layer.spatial_kernel=3"],
     "without beta": ["adapter.layer.beta=removed"],
     "shared down-projection": ["adapter.layer.down=shared"],
-    "grid default": ["grid=default"],
     "grid fast": ["grid=fast"],
     "grid dense": ["grid=dense"],
     "grid legacy": ["grid=legacy"],
     "resolution 112": ["data.resolution=112"],
-    "bf16": ["trainer.precision=bf16-mixed"],
-    "checkpointing": ["backbone.checkpointing=true"],
-    "workers without cache": ["data.workers=1", "data.cache=null"],
     "workers with a cache on disk": ["data.workers=1", "data.cache=frames"],
-    "adamw": ["optimizer=adamw"],
-    "clips longer than the window": ["grid.window=16"],
     "long seed": ["seed=1234567891"],
     "hard nms": ["nms=hard"],
     "opentad augmentation": ["augment=opentad"],
     "light augmentation": ["augment=light"],
-    "still frames": ["data.control=still"],
     "shuffled labels": ["data.control=shuffled"],
-    "balanced": ["data.repeat_threshold=0.5", "head.label_smoothing=0.1", "head.class_balance=0.999"],
     "vmae_s, small pictures": ["backbone=vmae_s", "backbone.weights=null"],
-}
-
-SLOW = {
     "vmae_s, paper's recipe": [
         "recipe=paper", "backbone=vmae_s", "backbone.weights=null", "data.resolution=160", "head.channels=512"
     ],
@@ -135,6 +135,7 @@ def test_wandb_without_an_account_stays_offline(
     assert [flat["seed"] for flat in told] == [0, 1]
 
 
+@pytest.mark.slow
 def test_wandb_that_cannot_be_reached_stops_nothing(
     command: Command, small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

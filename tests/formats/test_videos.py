@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mmad.errors import MmadError
-from mmad.formats.videos import find_videos, subfolders
+from mmad.formats.videos import find_videos, named_videos, subfolders
 
 
 def videos(root: Path, *names: str) -> Path:
@@ -59,3 +59,21 @@ def test_two_matches_are_an_error_that_names_both(tmp_path):
     videos(tmp_path, "one/b.mp4", "two/b.mp4")
     with pytest.raises(MmadError, match=r"clip 'b' could be .*one/b\.mp4 or .*two/b\.mp4"):
         find(tmp_path, "b")
+
+
+def test_files_folders_and_patterns_name_videos(tmp_path: Path) -> None:
+    for name in ("one/a.mp4", "one/b.txt", "one/deep/c.MOV", "two/a.avi"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def of(*names: str) -> list[str]:
+        found = named_videos(f"{tmp_path}/{name}" for name in names)
+        return [path.relative_to(tmp_path).as_posix() for path in found]
+
+    assert of("") == ["one/a.mp4", "one/deep/c.MOV", "two/a.avi"]
+    assert of("*/a.*") == ["one/a.mp4", "two/a.avi"]
+    assert of("**/c.MOV") == ["one/deep/c.MOV"]
+    assert of("one/b.txt") == ["one/b.txt"]
+    assert of("two", "*/a.*") == ["two/a.avi", "one/a.mp4"]
+    with pytest.raises(MmadError, match="there is no video"):
+        of("one/b.*x")

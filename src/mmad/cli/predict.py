@@ -1,6 +1,5 @@
 """`mmad-predict`: what a trained detector finds in videos of one's own."""
 
-import glob
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmad.cli.entry import plain, run, shown
 from mmad.cli.ranks import launch_single_jobs, of_all_ranks
 from mmad.errors import MmadError
+from mmad.formats.videos import named_videos
 
 if TYPE_CHECKING:
     from mmad.prediction.video_detector import VideoDetector
@@ -47,7 +47,7 @@ def predict(cfg: DictConfig) -> None:
         raise MmadError(f"threshold={cfg.threshold}: give a score from 0 to 1, or leave it out")
     if isinstance(cfg.batch_size, bool) or not isinstance(cfg.batch_size, int) or cfg.batch_size < 1:
         raise MmadError(f"batch_size={cfg.batch_size}: give a number of windows, such as 4")
-    videos = named(find(cfg.videos))
+    videos = named(named_videos(map(str, cfg.videos if OmegaConf.is_list(cfg.videos) else [cfg.videos])))
     quiet()
     launch_single_jobs()
     from lightning.fabric import Fabric
@@ -97,39 +97,6 @@ def predict(cfg: DictConfig) -> None:
         for fault in faults.values():
             print(f"  {fault}", file=sys.stderr)
         raise SystemExit(1)
-
-
-def find(videos: Any) -> list[Path]:
-    """The video files that are meant, each once, in order of their names.
-
-    Args:
-        videos: a file, a folder, which is searched with all in it, a pattern of `glob`, or a list of these.
-
-    Raises:
-        MmadError: one of them means no video.
-    """
-    from mmad.formats.videos import SUFFIXES, all_folders
-
-    found: dict[Path, None] = {}
-    for asked in map(str, videos if OmegaConf.is_list(videos) else [videos]):
-        path = Path(asked).expanduser()
-        if path.is_dir():
-            inside = sorted(
-                each
-                for folder in all_folders(path)
-                for each in folder.iterdir()
-                if each.suffix.lower() in SUFFIXES and each.is_file()
-            )
-        elif path.is_file():
-            inside = [path]
-        else:
-            inside = [each for each in sorted(map(Path, glob.glob(str(path), recursive=True))) if each.is_file()]
-        if not inside:
-            raise MmadError(
-                f"videos={asked}: there is no video ({', '.join(SUFFIXES)}) there; name a file, a folder or a pattern"
-            )
-        found |= dict.fromkeys(inside)
-    return list(found)
 
 
 def named(paths: list[Path]) -> dict[str, Path]:

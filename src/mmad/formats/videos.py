@@ -1,5 +1,6 @@
-"""Finds the video file of each clip by its id."""
+"""Finds video files: of each clip by its id, and those that files, folders and patterns name."""
 
+import glob
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +25,34 @@ def all_folders(root: Path) -> list[Path]:
         seen.update(os.path.realpath(os.path.join(place, name)) for name in inner)
         found.append(Path(place))
     return found
+
+
+def named_videos(names: Iterable[str]) -> list[Path]:
+    """The videos that files, folders and patterns name, each once.
+
+    Args:
+        names: a file, whatever its ending; a folder, of which all videos count, those in folders within too; or a
+            pattern such as `talks/*.mp4`.
+
+    Raises:
+        MmadError: a name stands for no video.
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            inside = [each for folder in all_folders(path) for each in sorted(folder.iterdir())]
+            inside = [each for each in inside if each.suffix.lower() in SUFFIXES]
+        else:
+            inside = [path] if path.is_file() else [Path(each) for each in sorted(glob.glob(str(path), recursive=True))]
+        inside = [each for each in inside if each.is_file()]
+        if not inside:
+            raise MmadError(
+                f"videos={name}: there is no video ({', '.join(SUFFIXES)}); name a file, a folder or a pattern such as "
+                f"'talks/*.mp4'"
+            )
+        found |= dict.fromkeys(inside)
+    return list(found)
 
 
 def find_videos(ids: Iterable[str], places: Sequence[Sequence[Path]], *, on_fault: OnFault = refuse) -> dict[str, Path]:

@@ -1,6 +1,5 @@
 """What the page shows: clips, their videos, and the layers of segments to compare."""
 
-import glob
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +16,7 @@ from mmad.formats.marks import Mark, predicted_marks, taxonomy_of
 from mmad.formats.named_table import clip_id
 from mmad.formats.predictions import read_predictions
 from mmad.formats.table import read_text
-from mmad.formats.videos import SUFFIXES, all_folders, find_videos, subfolders
+from mmad.formats.videos import SUFFIXES, find_videos, named_videos, subfolders
 from mmad.segments import Segments
 from mmad.taxonomy import MMA52, Taxonomy
 from mmad.viewer.reading import Rates, read_annotations
@@ -276,25 +275,12 @@ def _beside(files: Sequence[Path], said: _Predictions | None) -> dict[str, Path]
 def _videos(names: Sequence[str]) -> dict[str, Path]:
     """The videos that files, folders and patterns name, by clip."""
     found: dict[str, Path] = {}
-    for name in names:
-        path = Path(name).expanduser()
-        if path.is_dir():
-            paths = [each for folder in all_folders(path) for each in sorted(folder.iterdir())]
-            paths = [each for each in paths if each.suffix.lower() in SUFFIXES and each.is_file()]
-        elif path.is_file():
-            paths = [path]
-        else:
-            paths = [Path(each) for each in sorted(glob.glob(str(path), recursive=True)) if Path(each).is_file()]
-        if not paths:
+    for each in named_videos(names):
+        if found.setdefault(each.stem, each) != each:
             raise MmadError(
-                f"videos={name}: there is no video; name a file, a folder or a pattern such as 'talks/*.mp4'"
+                f"{each} and {found[each.stem]} have one name, by which a clip is known; rename one, "
+                "or name single videos"
             )
-        for each in paths:
-            if found.setdefault(each.stem, each) != each:
-                raise MmadError(
-                    f"{each} and {found[each.stem]} have one name, by which a clip is known; rename one, "
-                    "or name single videos"
-                )
     return found
 
 
