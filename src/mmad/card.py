@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from mmad.annotations import Clip
+from mmad.data.transforms import height_width
 from mmad.diagnosis.records import ClassRow
 from mmad.formats.whole_file import write_whole
 from mmad.report import Evaluation
@@ -175,8 +176,7 @@ def _what(recipe: Mapping[str, Any], environment: Mapping[str, Any], parameters:
 
 
 def _pixels(config: Mapping[str, Any]) -> str:
-    resolution = config["data"]["resolution"]
-    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    height, width = height_width(config["data"]["resolution"])
     return f"{height} x {width}"
 
 

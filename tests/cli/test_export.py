@@ -160,7 +160,7 @@ def test_a_detector_of_features_is_exported(command: Command, checkpoint: Callab
     assert (told["features"], told["pictures"]) == ({"channels": 24, "identity": "abc"}, None)
 
 
-def test_a_file_that_differs_is_removed(
+def test_a_file_that_differs_is_not_kept_and_an_earlier_one_is(
     command: Command,
     checkpoint: Callable[..., dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
@@ -181,7 +181,8 @@ def test_a_file_that_differs_is_removed(
     monkeypatch.setattr(torch.export, "load", altered)
     assert command("mmad-export", f"checkpoint={BEST}", TORCH_ONLY) == 2
     assert re.search(r"^error: detector.pt2 differed from the detector by .*, more than 1e-04", capsys.readouterr().err)
-    assert not list(Path("exports/RUN").iterdir())
+    assert before.read_text() == "of an earlier export"
+    assert list(Path("exports").rglob("*")) == [Path("exports/RUN"), before]
 
 
 def test_onnx_needs_its_packages_and_torch_does_not(

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-import mmad
+import mmad.prediction.plan
 from commands import COMMANDS, Command
-from mmad.cli.predict import named
 from mmad.errors import MmadError
 from mmad.formats.boris import read_boris
 from mmad.formats.csv_marks import read_csv_marks
 from mmad.formats.elan import read_elan
 from mmad.formats.labels import read_taxonomy
 from mmad.formats.predictions import read_predictions
+from mmad.prediction.files import ENDINGS
 from mmad.taxonomy import MMA52
 from numbered import write_numbered
 
@@ -60,7 +60,7 @@ def test_the_command_python_and_evaluation_find_the_same(
     evaluated = read_predictions(trained / "predictions.json", taxonomy=MMA52)
     close(read_predictions(Path("found/predictions.json"), taxonomy=MMA52), evaluated)
     clip = next(iter(evaluated))
-    assert f"{clip}: " in told
+    assert f"{clip} (1 of 6): " in told
     assert f"found/{clip}.json, .csv, .eaf, .boris.csv, .vtt, .png" in told
     alone = mmad.load_detector(checkpoint)(drawn / "test" / f"{clip}.mp4")
     close({clip: alone.found}, {clip: evaluated[clip]})
@@ -134,7 +134,8 @@ def test_a_second_run_does_what_is_left(
     assert command(*arguments) == 0
     first = {path.name: path.stat().st_mtime_ns for path in Path("found").glob("a.*")}
     before = Path("found/predictions.json").read_text()
-    Path("found/b.json").unlink()  # as if it had been stopped within the second
+    for path in Path("found").glob("b.*"):  # as if it had been stopped after the first
+        path.unlink()
     capsys.readouterr()
     assert command(*arguments) == 0
     told = capsys.readouterr().out
@@ -191,14 +192,109 @@ def test_a_detector_of_features_says_what_it_takes(checkpoint: Path, tmp_path: P
         mmad.load_detector(tmp_path / "features.ckpt")
 
 
-def test_each_video_has_a_name_of_its_own() -> None:
-    assert list(named([Path("lab/clip.mp4")])) == ["clip"]
-    assert list(named([Path("lab/a.mp4"), Path("lab/A.mov")])) == ["a.mp4", "A.mov"]
-    assert list(named([Path("predictions.mp4"), Path("labels.avi"), Path("x.avi")])) == [
-        "predictions.mp4",
-        "labels.avi",
-        "x",
-    ]
+def test_what_is_not_ours_stays(
+    command: Command, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lab").mkdir()
+    write_numbered(tmp_path / "lab" / "a.mp4")
+    arguments = ("mmad-predict", f"checkpoint={checkpoint}", "videos=lab", "output=lab")
+    for name, said in (
+        ("a.eaf", "lab/a.eaf exists and was not written by mmad-predict"),
+        ("predictions.json", "lab/predictions.json exists and was not written by mmad-predict"),
+        ("labels.csv", "lab/labels.csv exists and holds other classes"),
+    ):
+        own = tmp_path / "lab" / name
+        own.write_text("name\nwaving\n")
+        assert command(*arguments) == 2
+        assert said in capsys.readouterr().err
+        assert own.read_text() == "name\nwaving\n"
+        own.unlink()
+    assert command(*arguments) == 0
+
+
+def test_corrected_results_of_a_video_that_changes_get_a_number(
+    command: Command, checkpoint: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "lab").mkdir()
+    write_numbered(tmp_path / "lab" / "a.mp4")
+    arguments = ("mmad-predict", f"checkpoint={checkpoint}", "videos=lab", "output=out")
+    assert command(*arguments) == 0
+    Path("out/a.eaf").write_text("corrected by hand")
+    write_numbered(tmp_path / "lab" / "a.mp4", frames=90)
+    assert command(*arguments) == 0
+    assert Path("out/a.1.eaf").read_text() == "corrected by hand"
+    assert len(list(Path("out").glob("a.1.*"))) + len(list(Path("out").glob("a.boris.1.csv"))) == 6
+    assert read_elan(Path("out/a.eaf"), taxonomy=MMA52).clips == ["a"]
+
+
+def test_results_of_another_video_of_the_name_stay(
+    command: Command, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write_numbered(tmp_path / folder / "a.mp4")
+    assert command("mmad-predict", f"checkpoint={checkpoint}", "videos=one", "output=out") == 0
+    before = Path("out/a.json").read_text()
+    assert command("mmad-predict", f"checkpoint={checkpoint}", "videos=two", "output=out") == 2
+    assert "out/a.json is of another video, ../one/a.mp4; choose another output=" in capsys.readouterr().err
+    assert Path("out/a.json").read_text() == before
+
+
+def test_what_a_stopped_run_left_is_done_again(command: Command, checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "lab").mkdir()
+    write_numbered(tmp_path / "lab" / "a.mp4")
+    arguments = ("mmad-predict", f"checkpoint={checkpoint}", "videos=lab", "output=out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mmad.prediction.files.write_webvtt", _stop)
+        assert command(*arguments) == 130
+    assert Path("out/a.eaf").exists()
+    assert not Path("out/a.vtt").exists()
+    assert command(*arguments) == 0
+    assert {path.name for path in Path("out").glob("a*")} == {f"a{ending}" for ending in ENDINGS}
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_video_that_may_not_be_read_or_goes_away_is_named(
+    command: Command, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "lab").mkdir()
+    for name in "abc":
+        write_numbered(tmp_path / "lab" / f"{name}.mp4")
+    known = mmad.prediction.plan.header
+
+    def forbidding(path: Path) -> object:
+        if path.stem == "a":
+            raise PermissionError(13, "Permission denied", str(path))
+        if path.stem == "b":
+            path.rename(path.with_suffix(".gone"))
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return known(path)
+
+    monkeypatch.setattr("mmad.prediction.plan.header", forbidding)
+    assert command("mmad-predict", f"checkpoint={checkpoint}", "videos=lab", "output=out") == 1
+    told = capsys.readouterr().err
+    assert "2 of 3 videos could not be read" in told
+    assert "lab/a.mp4: this video cannot be read (Permission denied)" in told
+    assert set(json.loads(Path("out/predictions.json").read_text())["results"]) == {"c"}
+
+
+def test_a_result_that_cannot_be_written_ends_the_run(
+    command: Command, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "lab").mkdir()
+    for name in "ab":
+        write_numbered(tmp_path / "lab" / f"{name}.mp4")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mmad.prediction.files.save", full)
+    assert command("mmad-predict", f"checkpoint={checkpoint}", "videos=lab", "output=out") == 2
+    assert "out/a.png cannot be written (No space left on device)" in capsys.readouterr().err
+    assert not Path("out/b.json").exists()
 
 
 def test_a_film_of_a_person(command: Command, checkpoint: Path) -> None:

@@ -71,7 +71,7 @@ def test_another_run_decodes_nothing(clips: list[Clip], tmp_path: Path, monkeypa
         raise AssertionError("decoded or digested again")
 
     monkeypatch.setattr(cache, "read_frames", refuse)
-    monkeypatch.setattr(cache, "_digest", refuse)
+    monkeypatch.setattr(cache, "digest", refuse)
     again = kept(clips, tmp_path / "cache")
     assert again.kept == before.kept
     assert again(clips[1], first=0, frames=1).shape == (1, 3, 60, 80)

@@ -66,14 +66,14 @@ def test_files_folders_and_patterns_name_videos(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
 
-    def of(*names: str) -> list[str]:
+    def of(*names: str) -> dict[str, str]:
         found = named_videos(f"{tmp_path}/{name}" for name in names)
-        return [path.relative_to(tmp_path).as_posix() for path in found]
+        return {path.relative_to(tmp_path).as_posix(): place for path, place in found.items()}
 
-    assert of("") == ["one/a.mp4", "one/deep/c.MOV", "two/a.avi"]
-    assert of("*/a.*") == ["one/a.mp4", "two/a.avi"]
-    assert of("**/c.MOV") == ["one/deep/c.MOV"]
-    assert of("one/b.txt") == ["one/b.txt"]
-    assert of("two", "*/a.*") == ["two/a.avi", "one/a.mp4"]
+    assert of("") == {name: name for name in ("one/a.mp4", "one/deep/c.MOV", "two/a.avi")}
+    assert of("*/a.*") == {"one/a.mp4": "one/a.mp4", "two/a.avi": "two/a.avi"}
+    assert of("one/**/c.MOV") == {"one/deep/c.MOV": "deep/c.MOV"}
+    assert of("one/b.txt") == {"one/b.txt": "b.txt"}
+    assert of("two", "*/a.*") == {"two/a.avi": "a.avi", "one/a.mp4": "one/a.mp4"}
     with pytest.raises(MmadError, match="there is no video"):
         of("one/b.*x")

@@ -6,6 +6,7 @@ Nothing here imports torch, so that `--help` and a mistyped option answer at onc
 import difflib
 import errno
 import hashlib
+import io
 import itertools
 import os
 import re
@@ -149,6 +150,9 @@ def run(task: Task, *, config: str) -> None:
             signal's number after a signal that asked it to stop.
     """
     prepare_environment()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may have signs that the terminal lacks
     debug = any(argument.lower() == "debug=true" for argument in sys.argv[1:])
 
     def guarded(cfg: DictConfig) -> float | None:

@@ -1,17 +1,17 @@
 """`mmad-export`: writes a checkpoint's detector for programs without this package, and checks what was written."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from mmad.cli.entry import run, shown
 from mmad.errors import MmadError
-from mmad.formats.whole_file import write_whole
+from mmad.formats.whole_file import digest, write_whole
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -54,25 +54,30 @@ def export(cfg: DictConfig) -> None:
     grid = instantiate(trained.data.grid)
     dense = DenseDetector(detector).eval()
     program = export_program(dense, grid)
-    output.mkdir(parents=True, exist_ok=True)
-    for stale in (*FILES.values(), f"{FILES['onnx']}.data", DESCRIPTION):
-        (output / stale).unlink(missing_ok=True)
-    differences = {each: write_and_compare(each, program, dense, grid, output / FILES[each]) for each in formats}
-    told = description(
-        known["mmad"],
-        dense,
-        grid,
-        taxonomy=taxonomy,
-        files={each: {"name": FILES[each], "difference": differences[each]} for each in formats},
-        checkpoint={"name": checkpoint.name, "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest()},
-    )
-    write_whole(output / DESCRIPTION, f"{json.dumps(told, indent=2, allow_nan=False)}\n".encode())
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # An earlier export stays until the new one has been compared.
+    with TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as name:
+        scratch = Path(name)
+        differences = {each: write_and_compare(each, program, dense, grid, scratch / FILES[each]) for each in formats}
+        told = description(
+            known["mmad"],
+            dense,
+            grid,
+            taxonomy=taxonomy,
+            files={each: {"name": FILES[each], "difference": differences[each]} for each in formats},
+            checkpoint={"name": checkpoint.name, "sha256": digest(checkpoint)},
+        )
+        write_whole(scratch / DESCRIPTION, f"{json.dumps(told, indent=2, allow_nan=False)}\n".encode())
+        output.mkdir(exist_ok=True)
+        for stale in (*FILES.values(), f"{FILES['onnx']}.data", DESCRIPTION):
+            (output / stale).unlink(missing_ok=True)
+        written = [path.replace(output / path.name) for path in sorted(scratch.iterdir())]
     print("\nLargest difference from the detector")
     for each in formats:
         segments, scores = (differences[each][name] for name in ("segments", "scores"))
         print(f"  {FILES[each]:<14} {segments:.1e} feature steps, {scores:.1e} in scores")
     print()
-    for path in sorted(output.glob("detector.*")):
+    for path in written:
         print(f"  {shown(path)}")
     print(f"\nNext: run them as docs/export.md shows, or mmad-eval checkpoint={shown(checkpoint)}")
 
@@ -93,7 +98,7 @@ def write_and_compare(
         The largest difference of each output.
 
     Raises:
-        MmadError: the answers differ, and the file is gone.
+        MmadError: the answers differ.
     """
     from mmad.exporting import (
         TOLERANCE,
@@ -118,11 +123,9 @@ def write_and_compare(
     ]
     differences = largest_differences(dense, runner, batches)
     if max(differences.values()) > TOLERANCE:
-        for written in (path, path.with_name(f"{path.name}.data")):
-            written.unlink(missing_ok=True)
         raise MmadError(
             f"{path.name} differed from the detector by {max(differences.values()):.1e}, more than {TOLERANCE:.0e}, "
-            f"and was removed; choose the other format with formats=, or another version of torch."
+            f"and was not kept; choose the other format with formats=, or another version of torch."
         )
     return differences
 

@@ -1,6 +1,5 @@
 """What a result was made with."""
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -10,6 +9,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from mmad.formats.whole_file import digest
 
 _CHECKOUT = Path(__file__).parents[3]
 """Where the sources lie, if they are a checkout."""
@@ -29,7 +30,7 @@ def versions() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError):
         found["revision"] = "unknown"
     lock = _CHECKOUT / "requirements.lock"
-    found["lock"] = hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "unknown"
+    found["lock"] = digest(lock) if lock.is_file() else "unknown"
     return found
 
 

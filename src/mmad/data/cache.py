@@ -23,6 +23,7 @@ from mmad.data.grid import Grid
 from mmad.data.header import Header, header
 from mmad.data.video import RESIZE, read_frames, scaled_size
 from mmad.errors import MmadError
+from mmad.formats.whole_file import digest
 from mmad.timebase import Timebase
 
 VERSION = 1
@@ -181,18 +182,13 @@ def _contents(paths: Sequence[Path], folder: Path, *, threads: int) -> dict[Path
     states = {path: _state(path) for path in paths}
     unknown = [path for path in paths if before.get(names[path], [])[:-1] != states[path]]
     if unknown:
-        digests = _each(_digest, unknown, threads=threads, title="digest")
+        digests = _each(digest, unknown, threads=threads, title="digest")
         added = {names[path]: [*states[path], digest] for path, digest in zip(unknown, digests, strict=True)}
         before |= added
         # Read again, since another job may have added to it; one that did so a moment later loses nothing but time.
         known = _index(index) | added
         _write(index, lambda file: file.write(json.dumps(known).encode()))
     return {path: before[names[path]][-1] for path in paths}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _state(path: Path) -> list[int]:

@@ -25,8 +25,8 @@ MOV = "mov,mp4,m4a,3gp,3g2,mj2"
 _DECORD_CONTAINERS = (MOV, "matroska,webm", "avi")
 _DECORD_CODECS = ("h264", "hevc", "vp8", "vp9", "mpeg4", "mjpeg", "ffv1", "prores")
 
-REMOVE = ", or remove its rows from the annotations"
-"""How the sentence on a faulty video ends, where it is one of a data set."""
+_REMOVE = ", or remove its rows from the annotations"
+_CHECK = "; check data.root and the video id in the annotations"
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Header:
         variable: an interval between frames differs from the usual one by more than half of it.
         edited: an edit list hides packets, or lets the file begin before its time zero.
         timed: every frame has its own time in the file, and times rise.
+        delay: seconds from where a player begins to the first displayed frame; above 0 where sound begins earlier.
     """
 
     container: str
@@ -59,6 +60,7 @@ class Header:
     variable: bool
     edited: bool
     timed: bool
+    delay: float = 0.0
 
     @property
     def reader(self) -> Literal["decord", "pyav"]:
@@ -119,7 +121,7 @@ def video_stream(path: Path, container: av.container.InputContainer) -> av.Video
     stream = container.streams.best("video")
     # Sound files carry their cover as a video stream.
     if not isinstance(stream, av.VideoStream) or stream.disposition & av.stream.Disposition.attached_pic:
-        message = f"{path}: this file has sound but no picture; put the video here{REMOVE}."
+        message = f"{path}: this file has sound but no picture; put the video here{_REMOVE}."
         raise MmadError(message, kind="no_picture")
     stream.codec_context.thread_count = 1
     return stream
@@ -135,8 +137,18 @@ def refuse_damaged(path: Path, why: str) -> NoReturn:
     Raises:
         MmadError: of kind "unreadable_video".
     """
-    message = f"{path}: this video is damaged: {why}; copy or export it again{REMOVE}."
+    message = f"{path}: this video is damaged: {why}; copy or export it again{_REMOVE}."
     raise MmadError(message, kind="unreadable_video")
+
+
+def of_no_data_set(error: MmadError) -> MmadError:
+    """The error on a faulty video without what its sentence says of annotations."""
+    return MmadError(str(error).replace(_REMOVE, "").replace(_CHECK, ""), kind=error.kind)
+
+
+def forget() -> None:
+    """Drops what is known of files, which of many long ones takes much memory."""
+    _scan.cache_clear()
 
 
 class _Scan(NamedTuple):
@@ -147,11 +159,11 @@ class _Scan(NamedTuple):
 
 def _scanned(path: Path) -> _Scan:
     if not path.is_file():
-        message = f"{path}: there is no such video file; check data.root and the video id in the annotations."
+        message = f"{path}: there is no such video file{_CHECK}."
         raise MmadError(message, kind="missing_video")
     state = path.stat()
     if not state.st_size:
-        raise MmadError(f"{path}: this video is empty (0 bytes); copy or export it again{REMOVE}.", kind="empty_video")
+        raise MmadError(f"{path}: this video is empty (0 bytes); copy or export it again{_REMOVE}.", kind="empty_video")
     return _scan(path, state.st_size, state.st_mtime_ns)
 
 
@@ -163,13 +175,15 @@ def _scan(path: Path, size: int, mtime_ns: int) -> _Scan:
         refuse_damaged(path, f"it is cut short, {missing:,} of {size + missing:,} bytes are missing")
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
+            if container.format.name == "concat":
+                refuse_damaged(path, "it is a list of other files")
             return _read(path, container)
     except av.error.EOFError:
         _refuse_empty(path)
     except av.error.FFmpegError as error:
         raise MmadError(
             f"{path}: this video cannot be read ({error.strerror}): it is no video, damaged, or in a format that "
-            f"FFmpeg does not know; re-encode it to H.264 mp4{REMOVE}.",
+            f"FFmpeg does not know; re-encode it to H.264 mp4{_REMOVE}.",
             kind="unreadable_video",
         ) from error
 
@@ -228,6 +242,7 @@ def _read(path: Path, container: av.container.InputContainer) -> _Scan:
         variable=bool(len(gaps) and np.abs(gaps - usual).max() > usual / 2),
         edited=edited or first < -0.5 / fps,
         timed=timed and bool((gaps > 0).all()),
+        delay=max(first - container.start_time / av.time_base, 0.0) if container.start_time is not None else 0.0,
     )
     seconds = ((stamps - stamps[0]) * float(unit)).astype(np.float32)
     for array in (stamps, seconds):
@@ -236,7 +251,7 @@ def _read(path: Path, container: av.container.InputContainer) -> _Scan:
 
 
 def _refuse_empty(path: Path) -> NoReturn:
-    message = f"{path}: this video has no frame; copy or export it again{REMOVE}."
+    message = f"{path}: this video has no frame; copy or export it again{_REMOVE}."
     raise MmadError(message, kind="empty_video")
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from mmad.errors import MmadError, OnFault, refuse
 
-SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".ts", ".mts", ".m2ts")
+SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".ts", ".mts", ".m2ts"),
+    *(".3gp", ".flv", ".ogv", ".vob", ".mxf", ".asf"),
+)
 """Endings of video files, in lower case."""
 
 
@@ -27,32 +30,39 @@ def all_folders(root: Path) -> list[Path]:
     return found
 
 
-def named_videos(names: Iterable[str]) -> list[Path]:
+def named_videos(names: Iterable[str]) -> dict[Path, str]:
     """The videos that files, folders and patterns name, each once.
 
     Args:
         names: a file, whatever its ending; a folder, of which all videos count, those in folders within too; or a
             pattern such as `talks/*.mp4`.
 
+    Returns:
+        Each video, and its place below the folder, or below what comes before the first sign of the pattern.
+
     Raises:
         MmadError: a name stands for no video.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, str] = {}
     for name in names:
         path = Path(name).expanduser()
         if path.is_dir():
+            root = path
             inside = [each for folder in all_folders(path) for each in sorted(folder.iterdir())]
             inside = [each for each in inside if each.suffix.lower() in SUFFIXES]
+        elif path.is_file():
+            root, inside = path.parent, [path]
         else:
-            inside = [path] if path.is_file() else [Path(each) for each in sorted(glob.glob(str(path), recursive=True))]
+            root = next((each for each in path.parents if not glob.has_magic(str(each))), Path())
+            inside = [Path(each) for each in sorted(glob.glob(str(path), recursive=True))]
         inside = [each for each in inside if each.is_file()]
         if not inside:
             raise MmadError(
                 f"videos={name}: there is no video ({', '.join(SUFFIXES)}); name a file, a folder or a pattern such as "
                 f"'talks/*.mp4'"
             )
-        found |= dict.fromkeys(inside)
-    return list(found)
+        found = {each: each.relative_to(root).as_posix() for each in inside} | found
+    return found
 
 
 def find_videos(ids: Iterable[str], places: Sequence[Sequence[Path]], *, on_fault: OnFault = refuse) -> dict[str, Path]:

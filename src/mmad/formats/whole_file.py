@@ -1,5 +1,6 @@
-"""Writes files that appear whole or not at all, and finds names that are free."""
+"""Writes files that appear whole or not at all, finds names that are free, and tells contents apart."""
 
+import hashlib
 import os
 import re
 from contextlib import suppress
@@ -39,3 +40,9 @@ def numbered(path: Path) -> Path:
     pattern = re.compile(rf"{re.escape(path.stem)}\.(\d+){re.escape(path.suffix)}")
     taken = [int(found[1]) for each in path.parent.iterdir() if (found := pattern.fullmatch(each.name))]
     return path.with_name(f"{path.stem}.{max(taken, default=0) + 1}{path.suffix}")
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -30,6 +30,7 @@ from mmad.data.sources.features import FeatureSource
 from mmad.data.sources.source import EXCLUSIONS, Source
 from mmad.data.transforms import CoverCrop, Size, StillChunks, height_width, read_side
 from mmad.errors import MmadError
+from mmad.formats.whole_file import digest
 from mmad.lit.signals import SIGNALS
 from mmad.taxonomy import Taxonomy
 
@@ -128,7 +129,7 @@ class ClipDataModule(L.LightningDataModule):
             for clip in self.clips(split):
                 told.update(repr((split, clip.id, clip.subject, clip.fps, clip.frames, clip.instances)).encode())
         manifest = self.root / (FEATURES if self.resolution is None else MANIFEST)
-        videos = hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else None
+        videos = digest(manifest) if manifest.is_file() else None
         return {"annotations": told.hexdigest(), "manifest": videos}
 
     def prepare_data(self) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from mmad.data.clips import Item, Transform, collate
 from mmad.data.grid import Grid
+from mmad.data.header import of_no_data_set
 from mmad.data.stream import ahead, stream, windows_of
 from mmad.detector import Detector
 from mmad.errors import MmadError
@@ -77,7 +78,12 @@ class VideoDetector:
         Raises:
             MmadError: the file is absent, damaged or no video.
         """
-        path = Path(video).expanduser()
+        try:
+            return self._detections(Path(video).expanduser(), progress)
+        except MmadError as error:
+            raise of_no_data_set(error) from None
+
+    def _detections(self, path: Path, progress: Callable[[float], object] | None) -> Detections:
         windows = windows_of(path, grid=self.grid, rates=self.rates)
         duration = windows[0].duration
         total = windows[-1].first + windows[-1].frames
