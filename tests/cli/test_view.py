@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 
@@ -17,10 +19,13 @@ from mmad.formats.boris import read_boris
 from mmad.formats.csv_marks import read_csv_marks, write_csv_marks
 from mmad.formats.elan import read_elan
 from mmad.formats.json_marks import read_json_marks
+from mmad.formats.labels import write_taxonomy
 from mmad.formats.marks import Mark
+from mmad.formats.predictions import write_predictions
 from mmad.taxonomy import MMA52
 from mmad.viewer.project import Project
 from mmad.viewer.server import Server
+from numbered import write_numbered
 
 Run = Callable[..., int]
 
@@ -117,8 +122,11 @@ def test_a_run_shows_its_truth_and_its_predictions(
     assert [len(project.layers[0].marks[clip]) for clip in project.clips] == [3, 3]
     assert [len(project.layers[2].marks[clip]) for clip in project.clips] == [4, 4]
     assert project.title == "run"
+    read = {path.resolve().relative_to(tmp_path).as_posix() for path in project.inputs}
+    assert {"data/annotations/val.csv", "run/predictions.json", "run/diagnosis.json", "more.csv"} <= read
+    assert "data/labels.csv" not in read
     words = capsys.readouterr().out
-    assert re.search(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32,}", words)
+    assert re.search(r"http://127\.0\.0\.1:\d+/[\w-]{32,}/\?token=[\w-]{32,}", words)
     assert "Nothing was corrected" in words
     (tmp_path / "run" / "predictions.json").unlink()
     assert command(f"run={tmp_path / 'run'}") == 2
@@ -131,18 +139,46 @@ def test_the_page_is_opened_and_faults_are_told(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", opened.append)
+    opened: dict[str, str] = {}
+
+    def look(address: str) -> None:
+        opened[address] = Path(url2pathname(urlsplit(address).path)).read_text()
+
+    monkeypatch.setattr("webbrowser.open", look)
     rows = "".join(f"one,{n},{n},nodding\n" for n in range(8))
     (tmp_path / "faulty.csv").write_text(f"clip,start,end,label\none,0,1,nodding\n{rows}")
     assert command("annotations=[faulty.csv]", "output=mine.csv") == 0
-    assert len(opened) == 1
-    assert "token=" in opened[0]
     told = capsys.readouterr()
+    start = re.search(r"http://\S+", told.out)
+    ((address, content),) = opened.items()
+    assert address.startswith("file://")  # what every user can see
+    assert start is not None
+    assert start[0] in content
+    assert not list(tmp_path.glob("*.html"))
     assert told.err.count("warning:") == 6
     assert "3 more rows" in told.err
     assert "mine.csv" in told.out
     assert len(shown[0].layers[0].marks["one"]) == 1
+
+
+def test_the_data_of_a_run_are_inputs(
+    command: Run, shown: list[Project], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither the annotations nor the classes may be the table, whatever lies beside them."""
+    root = tmp_path / "data"
+    (root / "test").mkdir(parents=True)
+    for number in range(2):
+        write_numbered(root / "test" / f"clip{number}.mp4", frames=20, fps=10, width=32, height=32)
+    marks = [Mark(f"clip{number}", 0.5, 1.5, "nodding") for number in range(2)]
+    write_csv_marks(root / "annotations.csv", marks)
+    write_taxonomy(root / "labels.csv", MMA52)
+    made.write_run(tmp_path / "run", "data=folder", root=root, state="epoch 1")
+    write_predictions(tmp_path / "run" / "predictions.json", {}, taxonomy=MMA52)
+    assert command("run=run", "browser=false") == 0, capsys.readouterr().err
+    for name in ("annotations", "labels"):
+        (root / f"{name}.journal.jsonl").write_text("")
+        assert command("run=run", f"output=data/{name}.csv", "browser=false") == 2
+        assert f"{name}.csv is an input" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -3,24 +3,31 @@
 import io
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import av
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from mmad.errors import MmadError
 from mmad.formats.boris import read_boris
 from mmad.formats.csv_marks import read_csv_marks
 from mmad.formats.elan import read_elan
 from mmad.formats.json_marks import read_json_marks
 from mmad.formats.marks import Mark
 from mmad.taxonomy import MMA52
+from mmad.viewer import saving
+from mmad.viewer.frames import facts
 from mmad.viewer.project import Layer, Project
 from mmad.viewer.saving import Corrections, Edited
-from numbered import shown_numbers, write_numbered
+from numbered import picture, shown_numbers, write_numbered
 from viewing import TRUTH, project, served
 
 FPS, SECONDS = 30, 4
@@ -310,11 +317,11 @@ def until_shown(view: View, number: int) -> None:
     seen = None
     for _ in range(60):
         content = view.page.locator("#screen").screenshot()
-        picture = Image.open(io.BytesIO(content)).convert("RGB")
-        width, height = picture.size
+        screen = Image.open(io.BytesIO(content)).convert("RGB")
+        width, height = screen.size
         wide = min(width, round(height * 4 / 3))
-        picture = picture.crop(((width - wide) // 2, 0, (width + wide) // 2, height))
-        seen = shown_numbers(torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None])[0]
+        screen = screen.crop(((width - wide) // 2, 0, (width + wide) // 2, height))
+        seen = shown_numbers(torch.from_numpy(np.array(screen)).permute(2, 0, 1)[None])[0]
         if seen == number:
             return
         view.page.wait_for_timeout(20)
@@ -344,6 +351,52 @@ def test_frames_of_a_variable_rate_are_stepped_at_their_own_times(view: View) ->
         until_shown(view, number)
         seen.append(float(view.page.locator("#now").inner_text().split()[0]))
     assert seen == [0.125, 0.25, 0.3, 0.425]
+
+
+def with_earlier_sound(path: Path, *, seconds: float, delay: float) -> Path:
+    """A numbered film whose sound begins before its picture."""
+    with av.open(str(path), "w") as container:
+        film = container.add_stream("libvpx", rate=FPS, options={"crf": "6", "b": "2M", "deadline": "realtime"})
+        film.width, film.height, film.pix_fmt = 160, 120, "yuv420p"
+        film.codec_context.time_base = Fraction(1, 1000)
+        sound = container.add_stream("libopus", rate=48000, layout="mono")
+        for number in range(round((seconds + delay) * 48000 / 960)):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), format="s16", layout="mono")
+            silence.sample_rate, silence.pts, silence.time_base = 48000, number * 960, Fraction(1, 48000)
+            container.mux(sound.encode(silence))
+        for number in range(round(seconds * FPS)):
+            frame = av.VideoFrame.from_ndarray(picture(number, width=160, height=120), format="rgb24")
+            frame.pts, frame.time_base = round(1000 * (delay + number / FPS)), Fraction(1, 1000)
+            container.mux(film.encode(frame))
+        container.mux(sound.encode())
+        container.mux(film.encode())
+    return path
+
+
+def test_sound_that_begins_before_the_picture_moves_no_frame(tmp_path: Path, open_page: Callable[..., Any]) -> None:
+    film = with_earlier_sound(tmp_path / "late.webm", seconds=2, delay=1.0)
+    assert facts(film)["delay"] == pytest.approx(1.0, abs=0.02)
+    shown = Project("late", MMA52, ["late"], {"late": film}, [])
+    with served(shown, tmp_path / "out") as (address, corrections):
+        view = View(open_page(address.start), corrections, tmp_path / "out")
+        view.until("document.querySelector('video').readyState >= 2")
+        until_shown(view, 0)
+        view.keys("ArrowRight", "ArrowRight")
+        until_shown(view, 2)
+        view.keys("Shift+ArrowRight")
+        assert view.frame() == 32
+        until_shown(view, 32)
+        view.keys("End")
+        assert view.frame() == 59
+        until_shown(view, 59)
+        view.keys("Home", " ")
+        view.until("document.querySelector('#play').textContent.includes('Pause')")
+        view.until("Number(document.querySelector('#now').textContent.split(' ')[0]) > 0.5")
+        view.keys(" ")
+        until_shown(view, view.frame())
+        view.keys(" ")
+        view.until("document.querySelector('#play').textContent.includes('Play')")
+        assert view.frame() == 59
 
 
 def test_what_the_browser_cannot_play_is_shown_frame_by_frame(view: View) -> None:
@@ -501,13 +554,84 @@ def test_two_windows_do_not_write_over_each_other(view: View) -> None:
     view.begin()
     view.saved()
     other.locator("#start button", has_text="anna").click()
-    other.locator("#fault", has_text="Another window has edited this clip").wait_for()
-    assert view.rows() == EXPECTED
-    assert other.locator("#lanes .bar.corrections").count() == 3
+    other.locator("#fault", has_text="with 1 edit of yours done again on it").wait_for()
+    assert view.rows() == sorted([*EXPECTED, (0.4, 1.6, "nodding")])
+    view._replace(page=other).until("document.querySelectorAll('#lanes .bar.corrections').length === 4")
     other.locator("#lanes").focus()
     other.keyboard.press("n")
     other.keyboard.press("Delete")
-    view.until("document.querySelectorAll('#lanes .bar.corrections').length === 2")
+    view.until("document.querySelectorAll('#lanes .bar.corrections').length === 3")
+
+
+def test_what_waited_is_done_again_on_what_another_window_has_done(view: View) -> None:
+    """One window is cut off and does five things; of the segments in another one, one is moved and one deleted."""
+    view.begin()
+    view.saved()
+    cut = view._replace(page=view.page.context.new_page())
+    cut.page.goto(view.page.url)
+    cut.until("document.querySelectorAll('#lanes .bar.corrections').length === 3")
+    cut.page.route("**/edit/*", lambda route: route.abort())
+    cut.page.locator("#lanes").focus()
+    cut.keys("n", "r", "n", "r", "n", "Delete", "Control+z", "Home", "a")
+    cut.page.keyboard.type("touching nose")
+    cut.keys("Enter")
+    cut.page.locator("#gone", has_text="5 edits wait").wait_for()
+    view.page.locator("#lanes").focus()
+    view.keys("n", "q", "n", "Delete", "End", "a")
+    view.page.keyboard.type("waving")
+    view.keys("Enter")
+    view.saved()
+    cut.page.unroute("**/edit/*")
+    told = cut.page.locator("#fault", has_text="Another window has edited this clip")
+    told.wait_for()
+    assert "with 4 of 5 edits of yours done again on it" in told.inner_text()
+    assert "1 edit could not be" in told.inner_text()
+    rows = cut.rows()
+    assert [label for _, _, label in rows] == ["touching nose", "nodding", "nodding", "waving"]
+    assert rows[1][:2] == (0.5, pytest.approx(1.5 + 1 / FPS))  # the same segment: the later edit
+    assert rows[2] == EXPECTED[2]
+    cut.until("document.querySelectorAll('#lanes .bar.corrections').length === 4")
+    cut.keys("Control+z")
+    assert [label for _, _, label in cut.rows()] == ["nodding", "nodding", "waving"]
+    assert not told.is_visible()
+
+
+def test_an_edit_that_is_refused_is_set_aside_and_stops_no_other(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = saving._checked
+
+    def choosy(operation: Any) -> Any:
+        if any(each["label"] == "waving" for each in operation.get("put", ())):
+            raise MmadError("nobody waves here")
+        return checked(operation)
+
+    monkeypatch.setattr(saving, "_checked", choosy)
+    view.page.route("**/edit/*", lambda route: route.abort())
+    for label in ("nodding", "waving", "shaking head"):
+        view.keys("a")
+        view.page.keyboard.type(label)
+        view.keys("Enter")
+    view.page.select_option("#clip", label="two")
+    view.page.locator("#gone", has_text="3 edits wait").wait_for()
+    view.page.unroute("**/edit/*")
+    view.page.locator("#fault", has_text="one: An edit was refused and is left out: nobody waves here").wait_for()
+    view.until("location.hash === '#two'")
+    view.keys("a")
+    view.page.keyboard.type("nodding")
+    view.keys("Enter")
+    assert [label for _, _, label in view.rows("two")] == ["nodding"]
+    assert sorted(label for _, _, label in view.rows()) == ["nodding", "shaking head"]
+
+
+def test_a_full_disk_sets_nothing_aside(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: str) -> None:
+        raise saving.Unwritten("the disk is full; make room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saving, "_append", full)
+        view.begin()
+        view.page.locator("#gone", has_text="the disk is full; make room. 1 edit wait here").wait_for()
+        view.page.wait_for_timeout(1600)
+    assert view.rows() == EXPECTED
 
 
 def test_a_server_that_is_gone_is_told_and_gets_the_edits_when_it_is_back(
@@ -537,10 +661,61 @@ def test_edits_that_wait_outlive_a_reload(
         view.begin()
         view.page.locator("#gone", has_text="1 edit wait").wait_for()
         view.page.on("dialog", lambda dialog: dialog.accept())
-        view.page.unroute("**/edit/*")
         view.page.reload()
+        view.page.locator("#gone", has_text="1 edit wait").wait_for()
+        assert not corrections.journal.exists()
+        view.page.unroute("**/edit/*")
         view.page.locator("#lanes .bar.corrections").first.wait_for()
         assert view.rows() == EXPECTED
+
+
+# Who else is there ----------------------------------------------------------------------------------------------------
+
+
+def test_a_server_on_another_port_never_gets_the_token(view: View) -> None:
+    got: list[tuple[str, str]] = []
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            got.append((self.path, self.headers.get("Cookie", "")))
+            self.send_response(200)
+            self.send_header("Set-Cookie", "other=1; Path=/")
+            self.end_headers()
+
+        def log_message(self, *words: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        tab = view.page.context.new_page()
+        for path in ("", "project", "clip/0", "static/app.js", "x/project"):
+            tab.goto(f"http://127.0.0.1:{server.server_port}/{path}")
+        tab.goto(f"http://127.0.0.1:{server.server_port}/again")
+        server.shutdown()
+    assert ("/again", "other=1") in got  # so cookies would have come
+    assert not any("mmad" in cookie for _, cookie in got)
+    view.page.reload()
+    view.page.locator("#start button").first.wait_for()
+    view.begin()
+    assert view.rows() == EXPECTED
+
+
+def test_clips_whose_ids_are_paths(tmp_path: Path, films: dict[str, Path], open_page: Callable[..., Any]) -> None:
+    names = {"a/x": films["one"], "b/x": films["uneven"]}
+    marks = {clip: [Mark(clip, 0.5, 1.5, "nodding")] for clip in names}
+    shown = Project("paths", MMA52, list(names), names, [Layer("found", "annotation", marks)])
+    with served(shown, tmp_path) as (address, corrections):
+        view = View(open_page(address.start), corrections, tmp_path)
+        view.page.select_option("#clip", label="b/x")
+        view.until("location.hash === '#b%2Fx'")
+        view.begin("found")
+        assert view.rows("b/x") == [(0.5, 1.5, "nodding")]
+        view.page.reload()
+        view.page.locator("#lanes .bar.corrections").wait_for()
+        view.keys("x")
+        view.page.locator("[data-to=csv]").click()
+        view.page.locator("#export-dialog code", has_text="b_x.csv").wait_for()
+        assert (tmp_path / "b_x.csv").is_file()
 
 
 # The unusual ----------------------------------------------------------------------------------------------------------

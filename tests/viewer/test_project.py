@@ -134,9 +134,65 @@ def test_predictions_of_one_video_know_it_however_deep_they_lie(tmp_path: Path) 
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"results": {"day/one": [result]}, "external_data": beside}))
     made = project(predictions=path)
-    assert (made.clips, made.thresholds) == (["one"], {"nodding": 0.4})
-    assert made.videos["one"].resolve() == video.resolve()
-    assert rows(made, 0) == {(0.0, 1.0, "nodding")}
+    assert (made.clips, made.thresholds) == (["day/one"], {"nodding": 0.4})
+    assert made.videos["day/one"].resolve() == video.resolve()
+    assert rows(made, 0, "day/one") == {(0.0, 1.0, "nodding")}
+
+
+NAMES = {"a/x": "a/x.mp4", "b/x": "b/x.mp4", "b/y.avi": "b/y.avi", "b/y.mov": "b/y.mov", "c/z": "c/z.mp4"}
+
+
+def write_named(folder: Path) -> Path:
+    """What mmad-predict writes for videos of one name, beside the videos in `films`."""
+    films = folder / "films"
+    for place in NAMES.values():
+        touched(films / place)
+    results = {name: [{"label": "nodding", "score": 0.5, "segment": [n, n + 1]}] for n, name in enumerate(NAMES)}
+    beside = {"videos": {name: f"../films/{place}" for name, place in NAMES.items()}}
+    path = folder / "said" / "predictions.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"results": results, "external_data": beside}))
+    return path.parent
+
+
+def test_videos_of_one_name_go_by_the_ids_of_the_predictions(tmp_path: Path) -> None:
+    said = write_named(tmp_path)
+    made = project(predictions=said)
+    assert made.clips == list(NAMES)
+    for number, (clip, place) in enumerate(NAMES.items()):
+        assert made.videos[clip].resolve() == tmp_path / "films" / place
+        assert rows(made, 0, clip) == {(number, number + 1.0, "nodding")}
+    given = project(predictions=said, videos=[str(tmp_path / "films")])
+    assert set(given.clips) == set(NAMES)
+    assert given.layers == made.layers
+    some = project(predictions=said, videos=[str(tmp_path / "films" / "b" / "x.mp4")])
+    assert (some.clips, rows(some, 0, "b/x")) == (["b/x"], {(1, 2.0, "nodding")})
+
+
+def test_annotations_find_the_clip_whose_id_is_a_path(tmp_path: Path) -> None:
+    """By the name of its video where only one has it, and by its name in the table of corrections."""
+    said = write_named(tmp_path)
+    write_csv_marks(tmp_path / "t.csv", [Mark(clip, 0, 1, "waving") for clip in ("z", "a_x", "b_y_mov", "new")])
+    made = project(predictions=said, annotations=[tmp_path / "t.csv"])
+    assert {clip for clip, marks in made.layers[0].marks.items() if marks} == {"c/z", "a/x", "b/y.mov", "new"}
+    assert made.clips == [*NAMES, "new"]
+    write_csv_marks(tmp_path / "u.csv", [Mark(clip, 0, 1, "waving") for clip in ("x", "z")])
+    faults: list[MmadError] = []
+    made = of_files(predictions=said, annotations=[tmp_path / "u.csv"], on_fault=faults.append)
+    assert ["clip 'x' may be 'a/x' or 'b/x'" in str(fault) for fault in faults] == [True]
+    assert list(made.layers[0].marks) == ["c/z"]
+
+
+def test_predictions_follow_videos_that_were_moved(tmp_path: Path) -> None:
+    said = write_named(tmp_path)
+    (tmp_path / "films").rename(tmp_path / "moved")
+    made = project(predictions=said, videos=[str(tmp_path / "moved" / "c")])
+    assert (made.clips, rows(made, 0, "z")) == (["z"], {(4, 5.0, "nodding")})
+    with pytest.raises(MmadError, match="have one name"):
+        project(predictions=said, videos=[str(tmp_path / "moved" / "a")])
+    assert project(predictions=said).clips == list(NAMES)
+    (tmp_path / "moved" / "c" / "z.mp4").rename(said / "z.mp4")
+    assert project(predictions=said).videos == {"c/z": said / "z.mp4"}
 
 
 def test_labels_that_the_classes_lack_come_behind_them(tmp_path: Path) -> None:
@@ -185,5 +241,5 @@ def test_predictions_among_annotations_and_no_clip_are_refused(tmp_path: Path) -
     (tmp_path / "twice.json").write_text('{"results": {"a/b": [], "b": []}}')
     with pytest.raises(MmadError, match="have one name"):
         project(predictions=tmp_path / "twice.json")
-    with pytest.raises(MmadError, match="is a path"):
-        Project("title", MMA52, ["a/b"], {}, [])
+    with pytest.raises(MmadError, match="would both be 'a_b' in files"):
+        Project("title", MMA52, ["a/b", "a_b"], {}, [])

@@ -161,6 +161,12 @@ def test_a_full_disk_leaves_all_as_it_was(tmp_path: Path, monkeypatch: pytest.Mo
         edit("k", segment(label="a\nb")),
         edit("k", segment(label=3)),
         edit("k", segment(id="")),
+        edit("k", segment(end=10**400)),
+        edit("k", segment(start=10**400, end=10**401)),
+        edit("k\ud800", segment()),
+        edit("k", segment(id="\ud800")),
+        edit("k", remove=("\ud800",)),
+        edit("k", segment(label="\ud800")),
     ],
 )
 def test_what_is_no_edit_is_refused_and_not_written(tmp_path: Path, operation: Any) -> None:
@@ -186,6 +192,54 @@ def test_the_table_holds_what_the_journal_leads_to(tmp_path: Path) -> None:
     (tmp_path / "corrections.csv").unlink()
     Corrections(tmp_path, subjects={"one": "anna"})
     assert read_csv_marks(tmp_path / "corrections.csv").marks == read.marks
+
+
+def test_a_table_that_somebody_changed_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corrections = Corrections(tmp_path)
+    corrections.follow("one", [edit("k1", segment("a"))], version=0)
+    corrections.close()
+    table = tmp_path / "corrections.csv"
+    own = table.read_bytes()
+    by_hand = own.replace(b"nodding", b"waving")
+    table.write_bytes(by_hand)
+    again = Corrections(tmp_path)
+    assert (table.read_bytes(), (tmp_path / "corrections.1.csv").read_bytes()) == (own, by_hand)
+    assert "corrections.csv was changed elsewhere; it is now" in capsys.readouterr().err
+    # While the page is open, too.
+    table.write_bytes(by_hand + by_hand)
+    again.follow("one", [edit("k2", segment("b"))], version=1)
+    again.close()
+    assert (tmp_path / "corrections.2.csv").read_bytes() == by_hand + by_hand
+    assert len(read_csv_marks(table).marks) == 2
+    Corrections(tmp_path).close()
+    assert len(list(tmp_path.glob("*.csv"))) == 3
+
+
+def test_a_table_that_a_kill_left_behind_is_no_foreign_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corrections = Corrections(tmp_path)
+    corrections.follow("one", [edit("k1", segment("a"))], version=0)
+    corrections.write_table()
+    old = (tmp_path / "corrections.csv").read_bytes()
+    corrections.follow("one", [edit(f"k{n}", segment(f"s{n}", n, n + 1)) for n in range(2, 8)], version=1)
+    corrections.close()
+    (tmp_path / "corrections.csv").write_bytes(old)
+    Corrections(tmp_path).close()
+    assert len(read_csv_marks(tmp_path / "corrections.csv").marks) == 7
+    assert len(list(tmp_path.glob("*.csv"))) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_clips_whose_ids_are_paths_stay_apart_in_the_table(tmp_path: Path) -> None:
+    corrections = Corrections(tmp_path, subjects={"a/x": "anna", "b/x": "ben"})
+    for n, clip in enumerate(("a/x", "b/x", "y.avi", "y.mov")):
+        corrections.follow(clip, [edit("k", segment("a", n, n + 1))], version=0)
+    corrections.close()
+    assert [(mark.clip, mark.start, mark.subject) for mark in read_csv_marks(tmp_path / "corrections.csv").marks] == [
+        ("a_x", 0.0, "anna"),
+        ("b_x", 1.0, "ben"),
+        ("y_avi", 2.0, None),
+        ("y_mov", 3.0, None),
+    ]
 
 
 def test_no_input_and_no_foreign_table_is_written(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`mmad-view`: a local page to look at, correct and export annotations and predictions."""
 
 import webbrowser
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ def view(cfg: DictConfig) -> None:
     # Imported only now, since `--help` and mistakes shall not wait for torch.
     from mmad.cli.alone import alone_in
     from mmad.viewer.saving import Corrections
-    from mmad.viewer.server import Server, listen, make_app
+    from mmad.viewer.server import Server, listen, make_app, way_in
 
     output = Path(cfg.output).expanduser()
     if output.is_file() and output.suffix.lower() != ".csv":
@@ -66,10 +66,10 @@ def view(cfg: DictConfig) -> None:
             print(f"  {address.start}\n")
             print(f"Corrections go to {shown(corrections.table)}; Ctrl+C stops, nothing is lost.", flush=True)
             if cfg.browser:
-                webbrowser.open(address.start)
+                webbrowser.open(open_files.enter_context(way_in(corrections.folder, address)))
 
         try:
-            with suppress(KeyboardInterrupt):
+            with ExitStack() as open_files, suppress(KeyboardInterrupt):
                 Server(make_app(project, corrections, address=address), ready=ready).run(sockets=[opened])
         finally:
             opened.close()
@@ -98,6 +98,7 @@ def _project(cfg: DictConfig, faults: list[MmadError]) -> "Project":
     from hydra.utils import instantiate
 
     from mmad.comparison.run import read_run
+    from mmad.data.sources.source import OWN_TABLES
     from mmad.formats.videos import SUFFIXES
 
     folder = Path(cfg.run).expanduser()
@@ -108,6 +109,7 @@ def _project(cfg: DictConfig, faults: list[MmadError]) -> "Project":
     root = Path(data.root)
     if data.make is not None:
         instantiate(data.make)(root)
+    tables = [path for name in OWN_TABLES if (path := root / name).is_file()]
     source = instantiate(data.source, _convert_="all")(root, on_fault=faults.append)
     clips = [clip for clip in source.annotations.clips if source.dealt.get(clip) == data.evaluate_split]
     return of_run(
@@ -117,6 +119,7 @@ def _project(cfg: DictConfig, faults: list[MmadError]) -> "Project":
         # A run on features has files of another kind.
         videos={clip: path for clip in clips if (path := source.found.get(clip)) and path.suffix.lower() in SUFFIXES},
         taxonomy=source.taxonomy,
+        tables=tables,
         more=annotations,
         on_fault=faults.append,
     )

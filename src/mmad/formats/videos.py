@@ -61,7 +61,8 @@ def named_videos(names: Iterable[str]) -> dict[Path, str]:
                 f"videos={name}: there is no video ({', '.join(SUFFIXES)}); name a file, a folder or a pattern such as "
                 f"'talks/*.mp4'"
             )
-        found = {each: each.relative_to(root).as_posix() for each in inside} | found
+        for each in inside:
+            found.setdefault(each, each.relative_to(root).as_posix())
     return found
 
 

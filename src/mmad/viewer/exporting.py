@@ -1,5 +1,6 @@
 """Writes the corrections of a clip for other programs."""
 
+import threading
 from pathlib import Path
 
 from mmad.errors import MmadError
@@ -10,11 +11,15 @@ from mmad.formats.elan import write_elan
 from mmad.formats.json_marks import write_json_marks
 from mmad.formats.whole_file import numbered
 from mmad.taxonomy import Taxonomy
+from mmad.viewer.names import file_name, name_for_others
 from mmad.viewer.project import Project
 from mmad.viewer.saving import Corrections
 
 ENDINGS = {"csv": ".csv", "elan": ".eaf", "boris": ".boris", "boris_table": ".events.csv", "json": ".json"}
 """Of the file of each format."""
+
+_alone = threading.Lock()
+"""Held from the choice of a free name until its file is there."""
 
 
 def export(project: Project, corrections: Corrections, clip: str, *, to: str, duration: float | None) -> Path:
@@ -37,24 +42,32 @@ def export(project: Project, corrections: Corrections, clip: str, *, to: str, du
         raise MmadError(f"format is {to!r}, expected one of {', '.join(ENDINGS)}; choose one")
     if not corrections.of(clip).done:
         raise MmadError(f"clip {clip!r} has no corrections yet; start them from a layer, or add a segment")
-    marks, taxonomy = corrections.marks(clip), project.taxonomy
-    known = Annotations(marks, [clip], durations={} if duration is None else {clip: duration})
-    path = corrections.folder / f"{clip}{ENDINGS[to]}"
-    if path.exists() or path in (corrections.table, corrections.journal):
-        path = numbered(path)
     video = project.videos.get(clip)
+    with _alone:
+        path = corrections.folder / f"{file_name(clip)}{ENDINGS[to]}"
+        if path.exists() or path in (corrections.table, corrections.journal):
+            path = numbered(path)
+        name = name_for_others(clip, video=video)
+        known = Annotations(
+            corrections.marks(clip, name=name), [name], durations={} if duration is None else {name: duration}
+        )
+        _write(path, known, to=to, name=name, video=video, taxonomy=project.taxonomy)
+    return path
+
+
+def _write(path: Path, known: Annotations, *, to: str, name: str, video: Path | None, taxonomy: Taxonomy) -> None:
     if to == "csv":
         write_csv_marks(path, known)
     elif to == "elan":
         # The link says which clip it is, also where the file's own name has a number.
-        write_elan(path, marks, video=video or path.with_name(f"{clip}.mp4"), taxonomy=_with_codes(taxonomy))
+        write_elan(path, known.marks, video=video or path.with_name(f"{name}.mp4"), taxonomy=_with_codes(taxonomy))
     elif to == "boris":
-        write_boris_project(path, marks, taxonomy=taxonomy, videos={} if video is None else {clip: video}, clips=[clip])
+        videos = {} if video is None else {name: video}
+        write_boris_project(path, known.marks, taxonomy=taxonomy, videos=videos, clips=[name])
     elif to == "boris_table":
-        write_boris_table(path, marks, taxonomy=taxonomy)
+        write_boris_table(path, known.marks, taxonomy=taxonomy)
     else:
         write_json_marks(path, known, taxonomy=taxonomy)
-    return path
 
 
 def _with_codes(taxonomy: Taxonomy) -> Taxonomy:

@@ -24,7 +24,8 @@ _lock = threading.Lock()
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """Duration in seconds, pixels, codec, and `times`: when each frame starts, or the step where all are equally long.
+    """Duration and delay in seconds, pixels, codec, and `times`: when each frame starts, or the step where all are
+    equally long.
 
     Raises:
         MmadError: the video cannot be read.
@@ -34,6 +35,7 @@ def facts(path: Path) -> dict[str, Any]:
     even = bool(np.abs(stamps - np.arange(len(stamps)) / known.fps).max() < _ROUNDING)
     return {
         "duration": known.frames / known.fps if even else known.duration,
+        "delay": known.delay,
         "frames": known.frames,
         "step": 1 / known.fps if even else None,
         "times": None if even else [round(float(time), 6) for time in stamps],

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from mmad.formats.table import read_text
 from mmad.formats.videos import SUFFIXES, find_videos, named_videos, subfolders
 from mmad.segments import Segments
 from mmad.taxonomy import MMA52, Taxonomy
+from mmad.viewer.names import called, file_names
 from mmad.viewer.reading import Rates, read_annotations
 
 Kind = Literal["truth", "annotation", "prediction"]
@@ -74,8 +75,7 @@ class Project:
             raise MmadError(f"{self.title}: there is no clip to show; name a video, predictions or annotations")
         for clip in self.clips:
             check_name(clip, what="id", where=f"clip {clip!r}")
-            if clip_id(clip) != clip:
-                raise MmadError(f"clip id {clip!r} is a path or a file name, expected {clip_id(clip)!r}; rename it")
+        file_names(self.clips)
 
     def knowing(self, labels: Iterable[str]) -> "Project":
         """The same with the classes of more labels."""
@@ -106,26 +106,32 @@ def of_files(
     given = [path.name for path in (predictions, *annotations) if path is not None]
     if predictions is not None and predictions.is_dir():
         predictions = predictions / "predictions.json"
-    found = _videos(videos)
     said = None if predictions is None else _Predictions(predictions)
+    found = _videos(videos, said={} if said is None else said.videos)
     beside = [path for path in (predictions, *annotations) if path is not None]
     labels = labels or next((table for path in beside if (table := _folder(path) / "labels.csv").is_file()), None)
     classes = MMA52 if labels is None else read_taxonomy(labels)
-    known = found or {**_beside(beside, said), **({} if said is None else said.videos)}
-    tables = [read_annotations(path, taxonomy=classes, rates=Rates(known), on_fault=on_fault) for path in annotations]
+    known = found or {**_beside(beside), **({} if said is None else said.videos)}
+    rates = Rates({name: known[clips[0]] for name, clips in called(known).items() if len(clips) == 1})
+    tables = [read_annotations(path, taxonomy=classes, rates=rates, on_fault=on_fault) for path in annotations]
+    clips = called(found or ([] if said is None else said.clips))
+    tables = [
+        _placed(each, clips=clips, name=path.name, on_fault=on_fault)
+        for path, each in zip(annotations, tables, strict=True)
+    ]
     tables = [replace(each, marks=[_named(mark, classes) for mark in each.marks]) for each in tables]
     used = [mark.label for each in tables for mark in each.marks] + ([] if said is None else said.labels)
     if labels is None and used and not any(label in classes.index_of for label in used):
         classes = taxonomy_of(Mark("", 0, 1, label) for label in used)
     classes = _with(classes, used)
     layers = [layer for path, each in zip(annotations, tables, strict=True) for layer in _layers(each, name=path.name)]
-    scored = {} if said is None else said.read(classes)
+    scored = {} if said is None else said.read(classes, found)
     if said is not None:
         layers.append(
             Layer(PREDICTIONS, "prediction", _by_clip(predicted_marks(scored, taxonomy=classes, least=-math.inf)))
         )
     named = dict.fromkeys([*scored, *(clip for each in tables for clip in each.clips)])
-    known = found or find_videos(named, _places(beside)) | ({} if said is None else said.videos)
+    known = found or _found_beside(named, _places(beside), {} if said is None else said.videos)
     return Project(
         title=", ".join([*videos, *given][:3]),
         taxonomy=classes,
@@ -146,6 +152,7 @@ def of_run(
     clips: Sequence[str],
     videos: Mapping[str, Path],
     taxonomy: Taxonomy,
+    tables: Sequence[Path] = (),
     more: Sequence[Path] = (),
     on_fault: OnFault,
 ) -> Project:
@@ -157,6 +164,7 @@ def of_run(
         clips: those of the split that the run was evaluated on.
         videos: file of each clip that has one.
         taxonomy: the classes.
+        tables: files of the data set beside its annotations.
         more: annotations of the same clips to show beside.
         on_fault: told of annotations that cannot be right, which are left out.
 
@@ -166,14 +174,15 @@ def of_run(
     path = folder / "predictions.json"
     if not path.is_file():
         raise MmadError(f"run={folder} holds no predictions.json; wait until it is evaluated, or name another run")
+    scores = folder / "diagnosis.json"
     inside = set(clips)
     truth = replace(annotations, marks=[mark for mark in annotations.marks if mark.clip in inside])
-    tables = [read_annotations(each, taxonomy=taxonomy, rates=Rates(videos), on_fault=on_fault) for each in more]
-    tables = [replace(each, marks=[_named(mark, taxonomy) for mark in each.marks]) for each in tables]
+    others = [read_annotations(each, taxonomy=taxonomy, rates=Rates(videos), on_fault=on_fault) for each in more]
+    others = [replace(each, marks=[_named(mark, taxonomy) for mark in each.marks]) for each in others]
     said = _Predictions(path)
-    taxonomy = _with(taxonomy, [mark.label for each in tables for mark in each.marks])
+    taxonomy = _with(taxonomy, [mark.label for each in others for mark in each.marks])
     layers = _layers(truth, name=TRUTH, kind="truth")
-    layers += [layer for each, table in zip(more, tables, strict=True) for layer in _layers(table, name=each.name)]
+    layers += [layer for each, table in zip(more, others, strict=True) for layer in _layers(table, name=each.name)]
     marks = predicted_marks(said.read(taxonomy), taxonomy=taxonomy, least=-math.inf)
     layers.append(Layer(PREDICTIONS, "prediction", _by_clip(marks)))
     return Project(
@@ -182,10 +191,10 @@ def of_run(
         clips=list(clips),
         videos=videos,
         layers=_distinct(layers),
-        thresholds=said.thresholds or _best_scores(folder / "diagnosis.json"),
+        thresholds=said.thresholds or _best_scores(scores),
         durations=annotations.durations,
         subjects=annotations.subjects,
-        inputs=[path, *more, *videos.values()],
+        inputs=[path, scores, *_files_of(annotations.marks), *tables, *more, *videos.values()],
     )
 
 
@@ -217,28 +226,44 @@ class _Predictions:
             named, root = {name: _object(beside.get("video")).get("path")}, path.parents[name.count("/")]
         # A file from elsewhere must not make the page hand out anything but videos.
         self.videos = {
-            clip_id(clip): video
+            clip: video
             for clip, place in named.items()
             if isinstance(place, str) and (video := root / place).suffix.lower() in SUFFIXES and video.is_file()
         }
+        self._placed = {clip for clip, place in named.items() if isinstance(place, str)}
+        self.clips = [self._clip(name) for name in results]
         rows = [row for each in results.values() if isinstance(each, list) for row in each if isinstance(row, dict)]
         labels = {row.get("label") for row in rows}
         self.labels = sorted(each for each in labels if isinstance(each, str) and not each.strip().isdecimal())
 
-    def read(self, taxonomy: Taxonomy) -> dict[str, Segments]:
-        """The predictions of each clip, whose id is the name of its video without folders."""
+    def read(self, taxonomy: Taxonomy, shown: Collection[str] = ()) -> dict[str, Segments]:
+        """The predictions of each clip.
+
+        Args:
+            taxonomy: the classes.
+            shown: clips of which one is meant where the video is not at the place that the file says.
+        """
         source = str(self.path)
         if self.document:
             found = parse_results(self.document, taxonomy=taxonomy, source=source)
         else:
             found = read_predictions(self.path, taxonomy=taxonomy)
-        bare = {clip_id(name): rows for name, rows in found.items()}
-        if len(bare) < len(found):
+        meant = called(shown)
+        named: dict[str, Segments] = {}
+        for name, rows in found.items():
+            clip = self._clip(name)
+            others = [] if clip in self.videos else meant.get(clip, meant.get(clip_id(clip), []))
+            named[others[0] if len(others) == 1 else clip] = rows
+        if len(named) < len(found):
             raise MmadError(
-                f"{source}: two videos in different folders have one name, by which a clip is known; name the "
-                "predictions of a single one"
+                f"{source}: two videos in different folders have one name, by which a clip is known where its video "
+                "is not found; name the predictions of a single one"
             )
-        return bare
+        return named
+
+    def _clip(self, name: str) -> str:
+        """The id as the file has it if it says where the video is, else the name of the video without folders."""
+        return name if name in self._placed else clip_id(name)
 
 
 def _object(value: object) -> dict[str, Any]:
@@ -266,22 +291,80 @@ def _places(files: Iterable[Path]) -> list[list[Path]]:
     return [folders, [inner for folder in folders for inner in subfolders(folder)]]
 
 
-def _beside(files: Sequence[Path], said: _Predictions | None) -> dict[str, Path]:
+def _beside(files: Sequence[Path]) -> dict[str, Path]:
     """All videos in these places, for the frame rates of annotations whose clips are not known yet."""
     there = [path for group in _places(files) for folder in group for path in sorted(folder.iterdir())]
     return {path.stem: path for path in reversed(there) if path.suffix.lower() in SUFFIXES}
 
 
-def _videos(names: Sequence[str]) -> dict[str, Path]:
-    """The videos that files, folders and patterns name, by clip."""
+def _found_beside(clips: Iterable[str], places: Sequence[Sequence[Path]], known: Mapping[str, Path]) -> dict[str, Path]:
+    """The videos that are known, and those that lie beside the files under the name of a clip."""
+    of_name: dict[str, list[str]] = {}
+    for clip in clips:
+        if clip not in known:
+            of_name.setdefault(clip_id(clip), []).append(clip)
+    sole = {name: mine[0] for name, mine in of_name.items() if len(mine) == 1}
+    return {sole[name]: video for name, video in find_videos(sole, places).items()} | dict(known)
+
+
+def _videos(names: Sequence[str], *, said: Mapping[str, Path]) -> dict[str, Path]:
+    """The videos that files, folders and patterns name, by clip.
+
+    Args:
+        names: of files, folders and patterns.
+        said: videos whose clips have an id already; the others go by their name.
+    """
+    ids = {video.resolve(): clip for clip, video in said.items()}
     found: dict[str, Path] = {}
     for each in named_videos(names):
-        if found.setdefault(each.stem, each) != each:
+        clip = ids.get(each.resolve(), each.stem)
+        if found.setdefault(clip, each) != each:
             raise MmadError(
-                f"{each} and {found[each.stem]} have one name, by which a clip is known; rename one, "
-                "or name single videos"
+                f"{each} and {found[clip]} have one name, by which a clip is known; rename one, or name single videos"
             )
     return found
+
+
+def _placed(table: Annotations, *, clips: Mapping[str, list[str]], name: str, on_fault: OnFault) -> Annotations:
+    """The annotations with the ids of the clips that their names stand for.
+
+    Args:
+        table: the annotations.
+        clips: those that each name may stand for; another name is a clip of its own.
+        name: of the file.
+        on_fault: told of names that may stand for several clips, whose annotations are left out.
+    """
+    unclear = [clip for clip in table.clips if len(clips.get(clip, ())) > 1]
+    for clip in unclear:
+        several = " or ".join(map(repr, clips[clip]))
+        on_fault(MmadError(f"{name}: clip {clip!r} may be {several}; name the video of one of them alone", clip=clip))
+    table = table.without(unclear)
+
+    def meant(clip: str) -> str:
+        return clips[clip][0] if clip in clips else clip
+
+    return replace(
+        table,
+        marks=[replace(mark, clip=meant(mark.clip)) for mark in table.marks],
+        clips=list(dict.fromkeys(map(meant, table.clips))),
+        durations={meant(clip): seconds for clip, seconds in table.durations.items()},
+        subjects={meant(clip): who for clip, who in table.subjects.items()},
+    )
+
+
+def _files_of(marks: Iterable[Mark]) -> list[Path]:
+    """The files that marks come from; the place of each mark begins with its file."""
+    found: dict[str, Path] = {}
+    for mark in marks:
+        place = mark.where
+        while ", " in place:
+            place = place.rpartition(", ")[0]
+            if place in found:
+                break
+            if Path(place).is_file():
+                found[place] = Path(place)
+                break
+    return list(found.values())
 
 
 def _named(mark: Mark, taxonomy: Taxonomy) -> Mark:

@@ -1,11 +1,11 @@
 """The corrections on disk: a journal to which every edit is added before it counts, and a table made from it."""
 
 import json
-import math
 import os
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -14,6 +14,8 @@ from mmad.errors import MmadError
 from mmad.formats.annotated import Annotations, check_name
 from mmad.formats.csv_marks import write_csv_marks
 from mmad.formats.marks import Mark
+from mmad.formats.whole_file import numbered, write_whole
+from mmad.viewer.names import file_names
 
 Segment = dict[str, Any]
 """One segment of the corrections: id, start and end in seconds, label, and whether somebody has checked it."""
@@ -26,10 +28,16 @@ The key is the page's, so that an operation that is sent twice counts once.
 
 _PAUSE = 0.7
 """Seconds from an edit to the new table, so that a series of edits writes it once."""
+_LATEST = 50
+"""Edits that the table may lack where a process was killed before it wrote them."""
 
 
 class Outdated(Exception):
     """The page edits a state that is no longer the newest one."""
+
+
+class Unwritten(MmadError):
+    """An edit is right, but did not get to the disk."""
 
 
 @dataclass
@@ -81,8 +89,9 @@ class Corrections:
     """The corrections of all clips, in a folder or a table of their own.
 
     Beside the table `corrections.csv` lies `corrections.journal.jsonl`: an operation a line, on the disk before the
-    page hears that it is saved. What a killed process left of a line is dropped. Calls from several threads wait for
-    each other; other processes have to be kept out.
+    page hears that it is saved. What a killed process left of a line is dropped. A table that somebody else has changed
+    is kept under a name with a number. Calls from several threads wait for each other; other processes have to be kept
+    out.
 
     Args:
         output: a folder that is there, or a table in one that ends in `.csv`.
@@ -99,6 +108,7 @@ class Corrections:
         self.folder = self.table.parent
         self.subjects = subjects or {}
         self._lock = threading.Lock()
+        self._written: bytes | None = None
         self._timer: threading.Timer | None = None
         read = {path.resolve() for path in inputs}
         for path in (self.table, self.journal):
@@ -137,7 +147,8 @@ class Corrections:
 
         Raises:
             Outdated: the clip has been edited since.
-            MmadError: an operation is none, or cannot be written; nothing is done then.
+            MmadError: an operation is none; nothing is done then.
+            Unwritten: they cannot be written; nothing is done then.
         """
         checked = [_checked(operation) for operation in operations]
         with self._lock:
@@ -153,21 +164,50 @@ class Corrections:
                 self._soon()
             return edited
 
-    def marks(self, clip: str) -> list[Mark]:
-        """The corrections of a clip by time."""
-        rows = list(self.of(clip).segments.values())
-        marks = [Mark(clip, row["start"], row["end"], row["label"], self.subjects.get(clip)) for row in rows]
-        return sorted(marks, key=lambda mark: (mark.start, mark.end, mark.label))
+    def newest(self, clip: str, operations: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
+        """The corrections of a clip as the page takes them, and the keys of those operations that they hold."""
+        with self._lock:
+            edited = self.of(clip)
+            return edited.told(), [each["key"] for each in operations if each["key"] in edited.keys]
+
+    def marks(self, clip: str, *, name: str | None = None) -> list[Mark]:
+        """The corrections of a clip by time; `name` is what they call it, its id without."""
+        return _marks(self.of(clip), name=name or clip, subject=self.subjects.get(clip))
 
     def write_table(self) -> None:
         """Writes the table anew: the clips that somebody has begun, with or without segments."""
         with self._lock:
-            begun = [clip for clip, edited in self.clips.items() if edited.done]
-            if not begun and not self.table.exists():
+            if not self.table.exists() and not any(edited.done for edited in self.clips.values()):
                 return
-            marks = [mark for clip in begun for mark in self.marks(clip)]
-            subjects = {clip: self.subjects[clip] for clip in begun if clip in self.subjects}
-            write_csv_marks(self.table, Annotations(marks, begun, subjects=subjects))
+            content = self._content(self.clips)
+            self._keep_foreign(content)
+            write_whole(self.table, content)
+            self._written = content
+
+    def _content(self, clips: Mapping[str, Edited]) -> bytes:
+        """The table of a state."""
+        begun = file_names(clip for clip, edited in clips.items() if edited.done)
+        subjects = {name: self.subjects[clip] for clip, name in begun.items() if clip in self.subjects}
+        marks = [
+            mark for clip, name in begun.items() for mark in _marks(clips[clip], name=name, subject=subjects.get(name))
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / self.table.name
+            write_csv_marks(path, Annotations(marks, list(begun.values()), subjects=subjects))
+            return path.read_bytes()
+
+    def _keep_foreign(self, content: bytes) -> None:
+        """Moves the table away if it is neither what is to be written, nor what was, nor what a kill has left."""
+        if not self.table.exists():
+            return
+        there = self.table.read_bytes()
+        if there in (content, self._written):
+            return
+        if self._written is None and any(there == self._content(clips) for clips in _earlier(self.journal, _LATEST)):
+            return
+        kept = numbered(self.table)
+        os.replace(self.table, kept)
+        print(f"warning: {self.table} was changed elsewhere; it is now {kept}, which is not read", file=sys.stderr)
 
     def close(self) -> None:
         """Writes what is still to be written."""
@@ -190,28 +230,51 @@ class Corrections:
             print(f"warning: {error}", file=sys.stderr)
 
 
+def _marks(edited: Edited, *, name: str, subject: str | None) -> list[Mark]:
+    marks = [Mark(name, row["start"], row["end"], row["label"], subject) for row in edited.segments.values()]
+    return sorted(marks, key=lambda mark: (mark.start, mark.end, mark.label))
+
+
 def _replayed(journal: Path) -> dict[str, Edited]:
     """The state that the journal's whole lines lead to; what follows the last of them is cut off."""
-    clips: dict[str, Edited] = {}
     if not journal.exists():
-        return clips
+        return {}
     content = journal.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         with journal.open("r+b") as file:
             file.truncate(whole)
-    for number, line in enumerate(content[:whole].splitlines(), start=1):
+    return _state(_operations(journal))
+
+
+def _earlier(journal: Path, number: int) -> Iterator[dict[str, Edited]]:
+    """The states before the last edits, the latest first."""
+    operations = _operations(journal)
+    for cut in range(1, min(number, len(operations)) + 1):
+        yield _state(operations[:-cut])
+
+
+def _state(operations: Sequence[tuple[str, Operation]]) -> dict[str, Edited]:
+    clips: dict[str, Edited] = {}
+    for clip, operation in operations:
+        clips.setdefault(clip, Edited()).follow(operation)
+    return clips
+
+
+def _operations(journal: Path) -> list[tuple[str, Operation]]:
+    """The clip of each line, and what was done."""
+    operations = []
+    for number, line in enumerate(journal.read_bytes().splitlines(), start=1):
         try:
             entry = json.loads(line)
             clip = entry.pop("clip")
             check_name(clip, what="clip", where=f"{journal}, line {number}")
-            operation = _checked(entry)
+            operations.append((clip, _checked(entry)))
         except (ValueError, KeyError, AttributeError, TypeError, MmadError) as error:
             raise MmadError(
                 f"{journal}, line {number}: not an edit of mmad-view ({error}); move the file, or name another output="
             ) from error
-        clips.setdefault(clip, Edited()).follow(operation)
-    return clips
+    return operations
 
 
 def _line(entry: Operation) -> str:
@@ -232,7 +295,7 @@ def _append(path: Path, text: str) -> None:
                 raise
     except OSError as error:
         why = error.strerror or error
-        raise MmadError(
+        raise Unwritten(
             f"{path} cannot be written ({why}); make room, the page keeps the edit and tries again"
         ) from error
 
@@ -259,7 +322,7 @@ def _segment(value: Any) -> Segment:
         raise MmadError("a segment has no id; load the page anew")
     start, end, label = value.get("start"), value.get("end"), value.get("label")
     if not (_is_time(start) and _is_time(end) and start < end):
-        raise MmadError(f"segment [{start}, {end}] s of {label!r}, expected 0 <= start < end; correct it")
+        raise MmadError(f"segment [{start!r:.20}, {end!r:.20}] s of {label!r}, expected 0 <= start < end; correct it")
     if not isinstance(label, str):
         raise MmadError(f"label is {label!r}, expected the name of a class; choose one")
     check_name(label, what="label", where=f"segment [{start:g}, {end:g}] s")
@@ -268,8 +331,10 @@ def _segment(value: Any) -> Segment:
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 64
+    # A lone surrogate, as JSON can hold one, cannot be written.
+    return isinstance(value, str) and 0 < len(value) <= 64 and value.isascii()
 
 
 def _is_time(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    # JSON's whole numbers may be larger than any float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max

@@ -1,12 +1,14 @@
 """Serves the page on this machine alone: only the files that were given, and only to who has the start address."""
 
+import html
 import json
 import os
+import re
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmad.errors import MmadError
 from mmad.viewer.exporting import ENDINGS, export
 from mmad.viewer.frames import facts, picture
 from mmad.viewer.project import Project
-from mmad.viewer.saving import Corrections, Outdated
+from mmad.viewer.saving import Corrections, Outdated, Unwritten
 
 HOST = "127.0.0.1"
 
@@ -52,19 +54,32 @@ _LARGEST = 32 * 2**20
 
 @dataclass(frozen=True)
 class Address:
-    """Where the page is: its port, and the token without which nothing is served."""
+    """Where the page is, and what lets in.
+
+    Args:
+        port: on this machine.
+        place: first part of all paths. A browser sends a cookie to every port of a machine, but to this path alone, so
+            that servers of other users, which do not know it, never get the token.
+        token: without it nothing is served.
+    """
 
     port: int
+    place: str
     token: str
+
+    @property
+    def root(self) -> str:
+        """The path of the page."""
+        return f"/{self.place}/"
 
     @property
     def start(self) -> str:
         """What to open; the page takes the token out of sight."""
-        return f"http://{HOST}:{self.port}/?token={self.token}"
+        return f"http://{HOST}:{self.port}{self.root}?token={self.token}"
 
 
 def listen(folder: Path, *, port: int) -> tuple[socket.socket, Address]:
-    """Opens a port, and remembers it and the token in a file that only this user can read.
+    """Opens a port, and remembers the address in a file that only this user can read.
 
     Whoever starts again in the folder hence gets the same address, and a page that is still open goes on saving.
 
@@ -80,9 +95,8 @@ def listen(folder: Path, *, port: int) -> tuple[socket.socket, Address]:
     with suppress(OSError, ValueError):
         read = json.loads(kept.read_text())
         before = read if isinstance(read, dict) else {}
-    token, last = before.get("token"), before.get("port")
-    if not (isinstance(token, str) and len(token) >= 32 and token.isascii()):
-        token = secrets.token_urlsafe(32)
+    place, token = (_secret(before.get(name)) for name in ("place", "token"))
+    last = before.get("port")
     opened = None
     for each in (port,) if port else (last, 0):
         if isinstance(each, int):
@@ -91,11 +105,44 @@ def listen(folder: Path, *, port: int) -> tuple[socket.socket, Address]:
                 break
     if opened is None:
         raise MmadError(f"port={port} is taken or not allowed; choose another one, or 0 for any")
-    address = Address(opened.getsockname()[1], token)
-    kept.unlink(missing_ok=True)
-    with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({"port": address.port, "token": address.token}, file)
+    address = Address(opened.getsockname()[1], place, token)
+    _write_private(kept, json.dumps(asdict(address)))
     return opened, address
+
+
+@contextmanager
+def way_in(folder: Path, address: Address) -> Iterator[str]:
+    """The address of a file that leads to the page and that only this user can read, while the block runs.
+
+    What starts a browser gets an address on its command line, which every user of the machine can see.
+
+    Args:
+        folder: where the file is for so long.
+        address: that of the page, with the token.
+    """
+    path = folder / "mmad-view-open.html"
+    to = html.escape(address.start)
+    _write_private(
+        path,
+        '<!DOCTYPE html><meta charset="utf-8"><title>mmad-view</title><meta name="referrer" content="no-referrer">'
+        f'<meta http-equiv="refresh" content="0; url={to}"><p><a href="{to}">To the page of mmad-view</a></p>\n',
+    )
+    try:
+        yield path.resolve().as_uri()
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _secret(before: Any) -> str:
+    """What was kept of the last time, or something new."""
+    fits = isinstance(before, str) and re.fullmatch(r"[\w-]{32,}", before, re.ASCII)
+    return before if fits else secrets.token_urlsafe(32)
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
 
 
 def _bound(port: int) -> socket.socket:
@@ -115,13 +162,13 @@ class Guard:
     """Lets nobody in but the page: checks the host, the origin and the token of every request.
 
     The host, since a foreign name may be made to point here; the origin, since other pages may send requests here; the
-    token, since other users of the machine can reach the port.
+    place and the token, since other users of the machine can reach the port.
     """
 
     def __init__(self, app: ASGIApp, *, address: Address) -> None:
-        self.app, self.token = app, address.token
+        self.app, self.token, self.root = app, address.token, address.root
         self.hosts = {f"{name}:{address.port}" for name in (HOST, "localhost")}
-        # A browser sends a cookie to every port of a host.
+        # Two servers may have one place, as one folder had both before.
         self.cookie = f"mmad-view-{address.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,11 +180,11 @@ class Guard:
         if refused is not None:
             await _with_headers(PlainTextResponse(refused, 403), send)(scope, receive)
             return
-        entering = scope["path"] == "/" and "token" in request.query_params
+        entering = scope["path"] == self.root and "token" in request.query_params
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start" and entering:
-                cookie = f"{self.cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict"
+                cookie = f"{self.cookie}={self.token}; Path={self.root}; HttpOnly; SameSite=Strict"
                 message["headers"].append((b"set-cookie", cookie.encode()))
             await send(message)
 
@@ -153,9 +200,12 @@ class Guard:
             return "Another page may not ask for this."
         if origin is None and request.method not in ("GET", "HEAD"):
             return "Only the page itself may write."
-        given = request.query_params.get("token") if request.url.path == "/" else None
+        path = request.scope["path"]
+        given = request.query_params.get("token") if path == self.root else None
         given = given or request.cookies.get(self.cookie) or ""
-        if not secrets.compare_digest(given.encode(), self.token.encode()):
+        begun = path[: len(self.root)]
+        pairs = ((begun, self.root), (given, self.token))
+        if not all(secrets.compare_digest(come.encode(), own.encode()) for come, own in pairs):
             return "Open the address that mmad-view printed; this one lacks its token."
         return None
 
@@ -179,7 +229,7 @@ def make_app(project: Project, corrections: Corrections, *, address: Address) ->
     Args:
         project: what is shown.
         corrections: where edits go.
-        address: whose host and token are let in.
+        address: whose host, place and token are let in.
     """
     view = _View(project, corrections)
     routes = [
@@ -195,11 +245,12 @@ def make_app(project: Project, corrections: Corrections, *, address: Address) ->
         Route("/download/{number:int}", view.download),
     ]
     handlers: dict[Any, Any] = {MmadError: _told}
-    return Starlette(routes=routes, middleware=[Middleware(Guard, address=address)], exception_handlers=handlers)
+    inside = Mount(f"/{address.place}", routes=routes)
+    return Starlette(routes=[inside], middleware=[Middleware(Guard, address=address)], exception_handlers=handlers)
 
 
 def _told(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 422)
+    return JSONResponse({"error": str(error)}, 507 if isinstance(error, Unwritten) else 422)
 
 
 class _View:
@@ -286,7 +337,9 @@ class _View:
         try:
             edited = await run_in_threadpool(self.corrections.follow, clip, operations, version=version)
         except Outdated:
-            return JSONResponse({"error": "another window has edited this clip since"}, 409)
+            newest, known = self.corrections.newest(clip, operations)
+            told = {"error": "another window has edited this clip since", "edited": newest, "known": known}
+            return JSONResponse(told, 409)
         return JSONResponse({"version": len(edited.keys)})
 
     async def export(self, request: Request) -> Response:
@@ -294,7 +347,7 @@ class _View:
         path = await run_in_threadpool(self._export, clip, str(to))
         self.exported.append(path)
         return JSONResponse(
-            {"path": str(path.resolve()), "name": path.name, "download": f"/download/{len(self.exported) - 1}"}
+            {"path": str(path.resolve()), "name": path.name, "download": f"download/{len(self.exported) - 1}"}
         )
 
     def download(self, request: Request) -> Response:

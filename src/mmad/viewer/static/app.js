@@ -11,13 +11,13 @@ const POLL = 3000;
 const FIXED = "this layer stays as it is; press d to copy the segment to the corrections";
 const FORMATS = { csv: ["CSV", "a table that mmad and spreadsheets read"], elan: ["ELAN", ".eaf, a tier for each class"], boris: ["BORIS project", "one observation with its events"], boris_table: ["BORIS table", "aggregated events"], json: ["JSON", "ActivityNet\u2019s layout"] };
 
-history.replaceState(null, "", `/${location.hash}`); // the token shall not stay in sight
-const project = await ask("/project");
+history.replaceState(null, "", location.pathname + location.hash); // the token shall not stay in sight
+const project = await ask("project");
 const { actions, codes, thresholds } = project, labelOf = new Map(actions.map((name, index) => [name, index]));
 const numbers = new Map(project.clips.map(({ id }, index) => [id, index]));
 const className = (label) => [codes[label], actions[label]].filter(Boolean).join(" ");
 
-let clip = null, clock = null, player = null, edits = null, chosen = null, unplayable = null, loading = 0;
+let clip = null, clock = null, player = null, edits = null, chosen = null, unplayable = null, untold = null, loading = 0, wanted = 0;
 const score = { own: thresholds !== null, least: project.scores ? (project.scores[0] + project.scores[1]) / 2 : 0 };
 
 document.title = `${project.title} \u2013 mmad-view`;
@@ -29,7 +29,14 @@ function state(words, kind) {
   byId("gone").hidden = kind !== "gone";
   if (kind === "gone" && byId("gone").textContent !== words) byId("gone").textContent = words;
 }
-const saver = makeSaver(project.output, numbers, { state, outdated: (id) => { if (clip && id === clip.id) reload("Another window has edited this clip; this is the newest state, without your last edit."); } });
+/** What became of edits while they waited; it is told until the next edit. */
+function news(id, words) {
+  const shown = clip && id === clip.id && wanted === clip.number; // else another one is on its way
+  untold = [untold, shown ? words : `${id}: ${words}`].filter(Boolean).join(" ");
+  tell();
+  if (shown) load(clip.number);
+}
+const saver = makeSaver(project.output, numbers, { state, news });
 window.addEventListener("beforeunload", (event) => { if (saver.pending) event.preventDefault(); });
 
 // Layers ---------------------------------------------------------------------------------------------------------------
@@ -51,8 +58,12 @@ function changed(words) {
   refresh();
   if (words) say(words);
 }
+function forget() {
+  untold = null;
+  tell();
+}
 function edit(change, words) {
-  tell(unplayable);
+  forget();
   edits.edit(change);
   changed(words);
 }
@@ -103,6 +114,7 @@ function remove() {
 function turn(what) {
   const change = edits[what]();
   if (!change) return say(`nothing to ${what}`);
+  forget();
   const only = change.put.length === 1 ? change.put[0].id : null;
   if (only) chosen = { layer: 0, id: only };
   changed(what === "undo" ? "undone" : "done again");
@@ -223,35 +235,38 @@ const lanes = makeLanes(byId("lanes"), project, {
   select: (layer, id) => choose({ layer, id }), change: (id, start, end) => put(edits.segments.get(id), { start, end }),
   add, fixed: () => say(FIXED), double: (layer, id) => { choose({ layer, id }); playChosen(); },
 });
-function tell(words) {
-  byId("fault").textContent = words || "";
-  byId("fault").hidden = !words;
+function tell() {
+  byId("fault").textContent = [untold, unplayable].filter(Boolean).join(" ");
+  byId("fault").hidden = !untold && !unplayable;
 }
 async function load(number) {
   const mineNow = (loading += 1);
+  wanted = number;
   if (saver.pending) await saver.flush(); // else the state would lack what still waits
   let answer;
   try {
-    answer = await ask(`/clip/${number}`);
+    answer = await ask(`clip/${number}`);
   } catch (error) {
+    if (mineNow === loading && clip) wanted = clip.number;
     state(error.status ? `The clip cannot be shown: ${error.message}` : "The server does not answer: is mmad-view still running? Nothing waits to be saved.", "gone");
     return;
   }
   if (mineNow !== loading) return;
+  if (saver.waiting(answer.id)) { await load(number); return; }
   const same = clip && clip.id === answer.id;
   clip = { ...answer, number, video: !answer.fault, layers: answer.layers.map((rows) => rows.map(([start, end, label, value], index) => ({ id: `s${index}`, start, end, label, score: value }))) };
   saver.know(clip.id, answer.edited.version);
-  edits = makeEdits(answer.edited, (operation) => saver.send(clip.id, operation));
+  edits = makeEdits(answer.edited, (...made) => saver.send(clip.id, ...made));
   if (!same) {
     if (player) player.close();
     clock = makeClock(clip);
     chosen = null;
     lanes.load(clock);
     byId("clip").value = String(number);
-    history.replaceState(null, "", `/#${encodeURIComponent(clip.id)}`);
+    history.replaceState(null, "", `${location.pathname}#${encodeURIComponent(clip.id)}`);
     unplayable = null;
-    tell(null);
-    player = makePlayer(byId("screen"), clip, clock, { moved, playing, unplayable: (why) => { unplayable = why; tell(why); } });
+    tell();
+    player = makePlayer(byId("screen"), clip, clock, { moved, playing, unplayable: (why) => { unplayable = why; tell(); } });
     player.loop = byId("loop").checked;
     player.speed = Number(byId("speed").value);
     for (const id of ["play", "speed", "loop"]) byId(id).disabled = !player.playable;
@@ -263,19 +278,15 @@ async function load(number) {
   changed();
   if (!saver.pending) state("saved", "fine");
 }
-async function reload(words) {
-  await load(clip.number);
-  tell(words);
-}
 const turnClip = (by) => { const next = clip.number + by; if (next >= 0 && next < project.clips.length) load(next); };
 
 async function watch() {
   if (clip && !saver.pending && !document.hidden) {
-    const { id, number } = clip;
+    const { id, number } = clip, before = saver.version(id);
     try {
-      const { version } = await ask(`/version/${number}`);
+      const { version } = await ask(`version/${number}`);
       if (!saver.pending && byId("saved").className === "gone") state("saved", "fine");
-      if (clip.id === id && !saver.pending && version !== saver.version(id)) await reload("Another window has edited this clip; this is the newest state.");
+      if (clip.id === id && !saver.pending && saver.version(id) === before && version !== before) news(id, "Another window has edited this clip; this is the newest state.");
     } catch {
       if (!saver.pending) state("The server does not answer: is mmad-view still running? Everything so far is saved.", "gone");
     }
@@ -290,7 +301,7 @@ function openExport() {
     try {
       show(said, el("p", {}, "writing \u2026"));
       await saver.flush();
-      const { path, name, download } = await ask(`/export/${clip.number}`, { to });
+      const { path, name, download } = await ask(`export/${clip.number}`, { to });
       show(said, el("p", {}, "Written: ", el("code", {}, path)), el("p", {}, el("a", { href: download, download: name, id: "download" }, "Download a copy")));
     } catch (error) {
       show(said, el("p", { class: "wrong" }, `Not exported: ${error.message}`));

@@ -40,11 +40,13 @@ export function makeClasses(dialog, { actions, codes, bodies, body_of: bodyOf })
     if (index !== null) recent = [index, ...recent.filter((each) => each !== index)].slice(0, 5);
     const told = answer;
     answer = () => {};
+    search.blur(); // else it would take the next key, until the page is drawn
     dialog.close();
     told(index);
   }
   search.addEventListener("input", () => { draw(); mark(0); });
-  dialog.addEventListener("close", () => close(null));
+  // Told late: by then it may be open for the next question.
+  dialog.addEventListener("close", () => { if (!dialog.open) close(null); });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) close(null); });
   dialog.addEventListener("keydown", (event) => {
     const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 };

@@ -1,7 +1,7 @@
 // The corrections of one clip and how they came about; the server does the same with what it is sent.
 
 /** Takes out and puts in; returns the change that would undo it. */
-function patch(segments, { remove, put }) {
+export function patch(segments, { remove, put }) {
   const before = [];
   for (const id of new Set([...remove, ...put.map((segment) => segment.id)])) {
     if (segments.has(id)) before.push(segments.get(id));
@@ -17,21 +17,22 @@ let counter = 0;
 /** A name that no other window gives. */
 export const freshId = () => `${own}-${(counter += 1)}`;
 
-/** @param send takes each operation to the server. */
+/** @param send takes each operation to the server, with what it changes and the change that would undo it. */
 export function makeEdits(told, send) {
   const segments = new Map(told.segments.map((segment) => [segment.id, segment]));
   const done = [...told.done], undone = [...told.undone];
 
   function edit({ remove = [], put = [] }) {
-    done.push(patch(segments, { remove, put }));
+    const change = { remove, put }, back = patch(segments, change);
+    done.push(back);
     undone.length = 0;
-    send({ key: freshId(), do: "edit", remove, put });
+    send({ key: freshId(), do: "edit", ...change }, change, back);
   }
   function turn(what, from, to) {
     if (!from.length) return null;
-    const change = from.pop();
-    to.push(patch(segments, change));
-    send({ key: freshId(), do: what });
+    const change = from.pop(), back = patch(segments, change);
+    to.push(back);
+    send({ key: freshId(), do: what }, change, back);
     return change;
   }
   return {

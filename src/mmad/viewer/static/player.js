@@ -24,6 +24,8 @@ export function makePlayer(host, clip, clock, handlers) {
       handlers.unplayable(`This browser cannot play the video (${clip.codec}); its frames are shown one by one, without sound.`);
       screen.seek(time);
     };
+    // Where sound begins earlier, the browser counts from it, the clip from its first frame.
+    const delay = clip.delay || 0, here = () => video.currentTime - delay;
     video.addEventListener("error", fail);
     // A file whose sound alone can be played has no width.
     video.addEventListener("loadedmetadata", () => { if (!video.videoWidth) fail(); });
@@ -40,26 +42,26 @@ export function makePlayer(host, clip, clock, handlers) {
     };
     const go = (to) => {
       if (busy) { wanted = to; return; }
-      if (Math.abs(video.currentTime - to) < 1e-6) return;
+      if (Math.abs(here() - to) < 1e-6) return;
       busy = true;
-      video.currentTime = to;
+      video.currentTime = to + delay;
       timer = setTimeout(free, PATIENCE);
       if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(free);
       else video.addEventListener("seeked", free, { once: true });
     };
-    video.src = `/video/${clip.number}`;
+    video.src = `video/${clip.number}`;
     show(host, video);
     return {
       video,
       seek: (to) => go(clock.inside(clock.at(to))),
       play: () => {
         // A frame that is shown long was met near its end.
-        if (video.currentTime - time > clock.pace) go(time);
+        if (here() - time > clock.pace) go(time);
         video.playbackRate = speed;
         video.play().catch(() => stop(time));
       },
       pause: () => video.pause(),
-      time: () => wanted ?? video.currentTime,
+      time: () => wanted ?? here(),
     };
   }
   function pictures() {
@@ -75,7 +77,7 @@ export function makePlayer(host, clip, clock, handlers) {
         free();
       };
       // Until it comes, the picture before it stays.
-      const image = el("img", { alt: `frame ${mine} of ${clip.id}`, src: `/frame/${clip.number}/${mine}.jpg`, on: { load: arrived, error: () => setTimeout(free, 1500) } });
+      const image = el("img", { alt: `frame ${mine} of ${clip.id}`, src: `frame/${clip.number}/${mine}.jpg`, on: { load: arrived, error: () => setTimeout(free, 1500) } });
     };
     return {
       seek: (to) => { wanted = clock.at(to); [base, begun] = [to, performance.now()]; load(); },
@@ -99,7 +101,7 @@ export function makePlayer(host, clip, clock, handlers) {
   }
   function tick() {
     if (!running || closed) return;
-    time = Math.min(screen.time(), clock.duration);
+    time = Math.min(Math.max(screen.time(), 0), clock.duration);
     if (until !== null && time >= until - 1e-3) {
       if (!loops) return stop(until);
       time = from;
