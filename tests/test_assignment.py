@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -5,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmad.assignment import assign, lost, pyramid_points
+from mmad.assignment import assign, hungarian, lost, matched, pyramid_points
 from mmad.segments import Segments, empty_segments
 
 
@@ -130,3 +131,72 @@ def test_no_ground_truth_and_no_length_mean_no_positive():
 
 def test_only_empty_clips():
     assert not assign(pyramid_points(8, 2), [empty_segments()] * 2, classes=2).positive_BP.any()
+
+
+def cheapest(cost: list[list[float]]) -> float:
+    """The least sum over all ways to pair rows with columns, each used once, as many as the shorter side has."""
+    if len(cost) < len(cost[0]):
+        cost = [list(column) for column in zip(*cost, strict=True)]
+    rows = itertools.permutations(range(len(cost)), len(cost[0]))
+    return min(sum(cost[row][column] for column, row in enumerate(way)) for way in rows)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data(), st.integers(1, 5), st.integers(1, 5))
+def test_hungarian_is_the_cheapest_of_all_pairings(data, queries, instances):
+    cost = data.draw(
+        st.lists(
+            st.lists(st.integers(-20, 20), min_size=instances, max_size=instances), min_size=queries, max_size=queries
+        )
+    )
+    query, instance = hungarian(torch.tensor(cost, dtype=torch.float32))
+    assert query.dtype == instance.dtype == torch.long
+    assert len(set(query.tolist())) == len(set(instance.tolist())) == min(queries, instances)
+    assert query.tolist() == sorted(query.tolist())
+    assert sum(cost[q][m] for q, m in zip(query.tolist(), instance.tolist(), strict=True)) == cheapest(cost)
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+def test_hungarian_takes_what_is_no_cost_last(bad):
+    """However much a pairing with it would save elsewhere."""
+    query, instance = hungarian(torch.tensor([[0.0, bad], [10.0, 10.0]]))
+    assert (query.tolist(), instance.tolist()) == ([0, 1], [0, 1])
+    query, instance = hungarian(torch.tensor([[bad, -50.0], [50.0, 50.0]]))
+    assert (query.tolist(), instance.tolist()) == ([0, 1], [1, 0])
+    query, instance = hungarian(torch.tensor([[-50.0, 50.0], [50.0, bad]]))
+    assert (query.tolist(), instance.tolist()) == ([0, 1], [1, 0])
+    query, _ = hungarian(torch.full((3, 2), bad))
+    assert len(query) == 2
+
+
+@pytest.mark.parametrize("shape", [(4, 0), (0, 4), (0, 0)])
+def test_hungarian_of_nobody(shape):
+    query, instance = hungarian(torch.zeros(shape))
+    assert query.shape == instance.shape == (0,)
+    assert query.dtype == instance.dtype == torch.long
+
+
+def test_hungarian_reads_bfloat16_and_stops_gradients():
+    cost = torch.tensor([[1.0, 2.0]], dtype=torch.bfloat16, requires_grad=True)
+    query, instance = hungarian(cost)
+    assert (query.item(), instance.item(), query.requires_grad) == (0, 0, False)
+
+
+def test_matches_are_those_of_every_layer_and_clip_by_itself():
+    torch.manual_seed(0)
+    costs = [torch.randn(3, 4, instances, requires_grad=True) for instances in (2, 0, 5)]
+    (layers, clips, queries), pairs = matched(costs)
+    found = set(zip(layers.tolist(), clips.tolist(), queries.tolist(), pairs.tolist(), strict=True))
+    expected = set()
+    for layer, (clip, first) in itertools.product(range(3), ((0, 0), (1, 2), (2, 2))):
+        query, instance = hungarian(costs[clip][layer])
+        expected |= {(layer, clip, q, first + i) for q, i in zip(query.tolist(), instance.tolist(), strict=True)}
+    assert found == expected
+    assert len(layers) == len(found) == 3 * (2 + 0 + 4)
+
+
+def test_no_instances_are_matched_by_nobody():
+    (layers, clips, queries), pairs = matched([torch.zeros(2, 4, 0)] * 3)
+    for index in (layers, clips, queries, pairs):
+        assert index.shape == (0,)
+        assert index.dtype == torch.long

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmad.losses import class_balanced_weights, diou_loss, focal_loss, smoothed
+from mmad.losses import class_balanced_weights, diou_loss, focal_cost, focal_loss, l1_loss, smoothed, tiou_loss
 
 VALID = torch.ones(1, 1, dtype=torch.bool)
 
@@ -184,3 +184,49 @@ def test_losses_of_half_precision_are_float32():
     half = torch.zeros(1, 1, 1, dtype=torch.bfloat16)
     assert focal_loss(half, half, VALID).dtype == torch.float32
     assert diou_loss(torch.zeros(1, 2).half(), torch.ones(1, 2).half()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("logit", [-10.0, -4.595, -0.3, 0.0, 2.0, 10.0])
+def test_focal_cost_is_that_of_the_published_matching(logit):
+    """Which adds 1e-8 to what it takes logarithms of: no difference but for scores very near to 0 or 1."""
+    found = focal_cost(torch.tensor(logit)).item()
+    p = 1 / (1 + math.exp(-logit))
+    published = 0.25 * (1 - p) ** 2 * -math.log(p + 1e-8) - 0.75 * p**2 * -math.log(1 - p + 1e-8)
+    assert found == pytest.approx(published, rel=1e-3)
+
+
+def plain_l1(a, b, c, d):
+    return abs((a + b) / 2 - (c + d) / 2) + abs((b - a) - (d - c))
+
+
+segment = st.tuples(st.integers(-40, 40), st.integers(1, 40)).map(lambda pair: (pair[0] / 8, (pair[0] + pair[1]) / 8))
+
+
+@settings(deadline=None, max_examples=50)
+@given(first=segment, second=segment)
+def test_l1_and_tiou_losses_of_two_segments(first, second):
+    one, other = torch.tensor([first]), torch.tensor([second])
+    assert l1_loss(one, other).item() == pytest.approx(plain_l1(*first, *second))
+    overlap = max(0.0, min(first[1], second[1]) - max(first[0], second[0]))
+    union = (first[1] - first[0]) + (second[1] - second[0]) - overlap
+    assert tiou_loss(one, other).item() == pytest.approx(1 - overlap / union, abs=1e-6)
+
+
+def test_l1_and_tiou_losses_broadcast_and_are_float32():
+    first, second = torch.tensor([[0.0, 2.0], [1.0, 2.0]]).bfloat16(), torch.tensor([[1.0, 3.0], [0.0, 1.0]])
+    for loss in (l1_loss, tiou_loss):
+        every = loss(first[:, None], second)
+        assert every.shape == (2, 2)
+        assert every.dtype == torch.float32
+        for i, j in itertools.product(range(2), repeat=2):
+            assert every[i, j] == loss(first[i], second[j])
+
+
+def test_segments_that_do_not_meet_are_pulled_together_by_l1_alone():
+    predicted = torch.tensor([[0.0, 2.0]], requires_grad=True)
+    target = torch.tensor([[5.0, 6.0]])
+    (slope,) = torch.autograd.grad(tiou_loss(predicted, target).sum(), predicted)
+    assert not slope.any()
+    (slope,) = torch.autograd.grad(l1_loss(predicted, target).sum(), predicted)
+    # The centre has to move on by 4.5, and the length to shrink by 1.
+    assert slope.tolist() == [[-1.5, 0.5]]

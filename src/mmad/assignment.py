@@ -1,13 +1,16 @@
-"""Which point of a temporal pyramid answers for which ground-truth segment.
+"""Which prediction answers for which ground-truth segment: a point of a temporal pyramid, or one of a set of queries.
 
 Times and lengths are in feature steps.
-Shape letters: B clips, P points of all levels, M ground-truth instances, K classes.
+Shape letters: B clips, P points of all levels, M ground-truth instances, K classes, Q queries, L layers, N pairs.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -129,6 +132,54 @@ def lost(
     served = _serve(points, segments_BM2, center_radius=center_radius, filter_similar=filter_similar)
     lost_BM = ~served.serves_BPM.any(dim=1)
     return [lost_M[: len(target["labels"])] for lost_M, target in zip(lost_BM, targets, strict=True)]
+
+
+@torch.no_grad()
+def hungarian(cost_QM: Tensor) -> tuple[Tensor, Tensor]:
+    """One query for each instance, such that their costs together are the least.
+
+    Args:
+        cost_QM: (Q, M) what it costs to let a query answer for an instance; what is not finite is the dearest.
+
+    Returns:
+        Queries and their instances, min(Q, M) long each, on the cost's device; queries ascend.
+
+    Source: Kuhn, "The Hungarian method for the assignment problem" (1955), in scipy's implementation; Carion et al.,
+    DETR (ECCV 2020), for detection.
+
+    >>> hungarian(torch.tensor([[1.0, 9.0], [0.0, 2.0], [5.0, 5.0]]))
+    (tensor([0, 1]), tensor([0, 1]))
+    """
+    cost = cost_QM.double().cpu().numpy()
+    finite = np.isfinite(cost)
+    if not finite.all():
+        # One of them has to cost more than any choice among the finite ones can save.
+        low, high = (cost[finite].min(), cost[finite].max()) if finite.any() else (0.0, 0.0)
+        cost = np.where(finite, cost, high + (high - low + 1) * min(cost.shape))
+    queries, instances = linear_sum_assignment(cost)
+    return torch.from_numpy(queries).to(cost_QM.device), torch.from_numpy(instances).to(cost_QM.device)
+
+
+def matched(costs: Sequence[Tensor]) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+    """Which query of every layer and clip answers for which instance, each layer and clip by `hungarian`.
+
+    Args:
+        costs: (L, Q, M) of each of B clips, whose M differ.
+
+    Returns:
+        Layers, clips and queries of all pairs, which index (L, B, Q), and their instances, counted over all clips.
+    """
+    found: list[Tensor] = []
+    first = 0
+    for clip, cost_LQM in enumerate(costs):
+        # All layers at once: a GPU is waited for once for each clip.
+        for layer, cost_QM in enumerate(cost_LQM.detach().cpu()):
+            query_N, instance_N = hungarian(cost_QM)
+            layer_N, clip_N = torch.full_like(query_N, layer), torch.full_like(query_N, clip)
+            found.append(torch.stack([layer_N, clip_N, query_N, first + instance_N]))
+        first += cost_LQM.shape[2]
+    layer_N, clip_N, query_N, pair_N = torch.cat(found, dim=1).to(costs[0].device)
+    return (layer_N, clip_N, query_N), pair_N
 
 
 class _Served(NamedTuple):

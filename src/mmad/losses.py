@@ -1,11 +1,13 @@
 """Losses of classes and boundaries, in float32 whatever the precision of the model.
 
-Shape letters: B clips, P points, K classes, N positive points.
+Shape letters: B clips, P points, K classes, N positive points or matched queries.
 """
 
 import torch
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
+
+from mmad.segments import paired_tiou
 
 
 def focal_loss(
@@ -40,6 +42,26 @@ def focal_loss(
     if scale_BPK is not None:
         loss_BPK = loss_BPK * scale_BPK
     return (loss_BPK * mask_BP[..., None]).sum()
+
+
+def focal_cost(logits: Tensor, *, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    """How much more focal loss a class costs where it should be than where it should not be.
+
+    Args:
+        logits: any shape.
+        alpha, gamma: see `focal_loss`.
+
+    Returns:
+        Like the logits, float32; the lower, the sooner a query should answer for the class.
+
+    Source: Zhu et al., "Deformable DETR" (ICLR 2021), the matching cost of the authors' code.
+    """
+    logits = logits.float()
+    present, absent = (
+        sigmoid_focal_loss(logits, target, alpha=alpha, gamma=gamma)
+        for target in (torch.ones_like(logits), torch.zeros_like(logits))
+    )
+    return present - absent
 
 
 def smoothed(targets_BPK: Tensor, *, share: float) -> Tensor:
@@ -120,3 +142,38 @@ def diou_loss(predicted_N2: Tensor, target_N2: Tensor, *, eps: float = 1e-8) -> 
     enclosing_N = torch.maximum(end_N, true_end_N) - torch.minimum(start_N, true_start_N)
     shift_N = (start_N + end_N - true_start_N - true_end_N) / 2
     return 1 - overlap_N / union_N.clamp(min=eps) + (shift_N / enclosing_N.clamp(min=eps)).square()
+
+
+def tiou_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """1 - tIoU, pair by pair; segments that do not meet have no gradient.
+
+    Args:
+        predicted: (..., 2) start and end.
+        target: (..., 2) start and end, same unit; leading axes broadcast.
+
+    Returns:
+        (...) float32 in [0, 1].
+
+    >>> tiou_loss(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 3.0]]))
+    tensor([0.6667])
+    """
+    return 1 - paired_tiou(predicted.float(), target.float())
+
+
+def l1_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Distance of two centres plus difference of two lengths, pair by pair.
+
+    Args:
+        predicted: (..., 2) start and end.
+        target: (..., 2) start and end, same unit; leading axes broadcast.
+
+    Returns:
+        (...) float32, in the unit of the segments.
+
+    Source: Liu et al., "End-to-end temporal action detection with transformer" (TIP 2022), the authors' code.
+
+    >>> l1_loss(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 5.0]]))
+    tensor([4.])
+    """
+    start, end = (predicted.float() - target.float()).unbind(-1)
+    return ((start + end) / 2).abs() + (end - start).abs()

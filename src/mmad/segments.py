@@ -32,6 +32,16 @@ def empty_segments(*, scored: bool = False) -> Segments:
     return none
 
 
+def start_end(centered: Tensor) -> Tensor:
+    """(..., 2) start and end of segments by centre and length.
+
+    >>> start_end(torch.tensor([3.0, 2.0]))
+    tensor([2., 4.])
+    """
+    center, length = centered.unbind(-1)
+    return torch.stack([center - length / 2, center + length / 2], dim=-1)
+
+
 def pairwise_tiou(first_M2: Tensor, second_Q2: Tensor, *, eps: float = 1e-8) -> Tensor:
     """Temporal intersection over union of every pair.
 

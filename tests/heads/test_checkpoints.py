@@ -200,6 +200,23 @@ def test_other_classes_leave_the_layer_of_classes(tmp_path: Path) -> None:
     assert "left as initialised: dense (2), as the file tells 20 classes and not 3" in str(report)
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [(20, 1), (1, K), (20, 19)])
+def test_any_number_of_classes_takes_a_file_of_any_other(theirs: int, ours: int, tmp_path: Path) -> None:
+    opentad, _ = detector(classes=theirs)
+    torch.save(opentad, tmp_path / "other.pth")
+    report = load_head_weights(build(classes=ours), tmp_path / "other.pth", classes=ours)
+    assert report.missing == ("dense.cls_head.conv.weight", "dense.cls_head.conv.bias")
+    assert f"as the file tells {theirs} classes and not {ours}" in str(report)
+
+
+@pytest.mark.parametrize("bias", [torch.tensor(0.5), torch.zeros(5, 2)])
+def test_what_is_no_layer_of_classes_is_refused(bias: Tensor, tmp_path: Path) -> None:
+    opentad, _ = detector(classes=20)
+    torch.save({**opentad, "rpn_head.cls_head.bias": bias}, tmp_path / "odd.pth")
+    with pytest.raises(MmadError, match=r"has dense\.cls_head\.conv\.bias of shape"):
+        load_head_weights(build(), tmp_path / "odd.pth", classes=K)
+
+
 class Foreign:
     """Writes a file when a pickle of it is loaded by whoever trusts it."""
 

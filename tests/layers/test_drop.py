@@ -1,4 +1,4 @@
-"""Dropped paths and channels: those of timm and torch in one process, and the same however many processes there are."""
+"""Dropped paths, channels and values: those of timm and torch, and the same on any number of processes."""
 
 import pytest
 import timm.layers
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmad.layers import drop
-from mmad.layers.drop import DropChannels, DropPath
+from mmad.layers.drop import DropChannels, Dropout, DropPath, TemporalDropout
 
 CLIPS, ROWS = 6, 3
 
@@ -76,5 +76,56 @@ def test_rows_are_dropped_at_the_rate_and_the_mean_stays() -> None:
 
 @pytest.mark.parametrize("layer", [DropPath(0.9), DropChannels(0.9)])
 def test_evaluation_drops_nothing(layer: nn.Module) -> None:
+    x = torch.randn(4, 3, 2)
+    assert layer.eval()(x) is x
+
+
+# Single values.
+
+
+def test_one_process_drops_values_as_torch_does() -> None:
+    x = torch.randn(5, 8, 4)
+    torch.manual_seed(2)
+    expected = nn.Dropout(0.3)(x)
+    torch.manual_seed(2)
+    torch.testing.assert_close(Dropout(0.3)(x), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("layer", [Dropout(0.5), TemporalDropout(0.5)])
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_several_processes_drop_the_values_that_one_drops(
+    layer: nn.Module, ranks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.ones(6, 5, 4)
+    torch.manual_seed(1)
+    whole, then = layer(x), torch.rand(2)
+    assert (whole == 0).any()
+    assert (whole != 0).any()
+    for rank in range(ranks):
+        monkeypatch.setattr(drop, "process", lambda rank=rank: (rank, ranks))
+        torch.manual_seed(1)
+        torch.testing.assert_close(layer(x[rank::ranks]), whole[rank::ranks], rtol=0, atol=0)
+        # What is drawn later must not shift either.
+        torch.testing.assert_close(torch.rand(2), then, rtol=0, atol=0)
+
+
+def test_padding_changes_no_value_along_time() -> None:
+    results = []
+    for steps in (4, 9):
+        torch.manual_seed(3)
+        results.append((TemporalDropout(0.5)(torch.ones(3, steps, 6))[:, :4], torch.rand(2)))
+    torch.testing.assert_close(*results, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", [Dropout, TemporalDropout])
+def test_values_are_dropped_at_the_rate_and_the_mean_stays(kind: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    out = kind(0.25)(torch.ones(4, 100, 30))
+    assert (out == 0).double().mean().item() == pytest.approx(0.25, abs=0.02)
+    assert out.mean().item() == pytest.approx(1.0, abs=0.03)
+
+
+@pytest.mark.parametrize("layer", [Dropout(0.9), TemporalDropout(0.9)])
+def test_evaluation_drops_no_value(layer: nn.Module) -> None:
     x = torch.randn(4, 3, 2)
     assert layer.eval()(x) is x

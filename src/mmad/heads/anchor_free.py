@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from mmad.assignment import Assignment, Points, assign, pyramid_points
 from mmad.errors import MmadError
-from mmad.layers.drop import process
 from mmad.layers.masked_conv import MaskedConv1d
+from mmad.layers.processes import process
 from mmad.losses import class_balanced_weights, diou_loss, focal_loss, smoothed
 from mmad.segments import Segments, paired_tiou
 

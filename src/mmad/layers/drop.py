@@ -1,4 +1,4 @@
-"""Dropped paths and channels that do not depend on how the clips of a step are spread over processes.
+"""Dropped paths, channels and single values that do not depend on how the clips of a step are spread over processes.
 
 Every process draws what one process would draw for all clips of the step, and takes the part of its own: clip `b` of
 rank `r` is clip `b * ranks + r` of the step. That needs the same seed on all ranks.
@@ -7,12 +7,7 @@ rank `r` is clip `b * ranks + r` of the step. That needs the same seed on all ra
 import torch
 from torch import Tensor, nn
 
-
-def process() -> tuple[int, int]:
-    """This process's rank and how many there are."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
+from mmad.layers.processes import process
 
 
 def kept(clips: int, *shape: int, rate: float, like: Tensor) -> Tensor:
@@ -83,3 +78,53 @@ class DropChannels(nn.Module):
             return feats_BCT
         clips, channels, _ = feats_BCT.shape
         return feats_BCT * kept(clips, channels, 1, rate=self.rate, like=feats_BCT)
+
+
+class Dropout(nn.Module):
+    """Zeroes values of a clip, each by itself, in training.
+
+    Args:
+        rate: probability.
+
+    Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014).
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, ...) values, some zero; their number must not depend on padding."""
+        if not self.training or self.rate == 0:
+            return x
+        return x * kept(len(x), *x.shape[1:], rate=self.rate, like=x)
+
+
+class TemporalDropout(nn.Module):
+    """Zeroes values along time, each by itself, in training, the same ones whatever padding follows.
+
+    Processes pad their windows differently, so that one draw for all steps would shift all that comes after it.
+
+    Args:
+        rate: probability.
+
+    Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014).
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """(B, T, C) values, some zero."""
+        if not self.training or self.rate == 0:
+            return x_BTC
+        clips, steps, channels = x_BTC.shape
+        rank, count = process()
+        # One draw for each clip, from which all its steps follow one after the other. On a GPU, what is drawn first
+        # would depend on how much is drawn.
+        seeds = torch.randint(2**62, (clips * count,))[rank::count].tolist()
+        drawn = torch.stack(
+            [torch.rand(steps, channels, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        )
+        return x_BTC * ((drawn >= self.rate).to(x_BTC) / (1 - self.rate))

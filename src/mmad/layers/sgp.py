@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from mmad.errors import MmadError
-from mmad.layers.drop import DropPath, process
+from mmad.layers.drop import DropPath
 from mmad.layers.masked_conv import MaskedConv1d
+from mmad.layers.processes import process
 from mmad.layers.pyramid import climb, embed, max_pool
 
 GROUPS = 16
