@@ -12,6 +12,9 @@ from torch import nn
 
 from mmad.heads.actionformer import ActionFormer
 from mmad.heads.dyfadet import DyFADet
+from mmad.heads.ms_tct import MSTCT
+from mmad.heads.pointtad import PointTAD
+from mmad.heads.tadtr import TadTR
 from mmad.heads.temporalmaxer import TemporalMaxer
 from mmad.heads.tridet import TriDet
 from mmad.heads.videomamba import VideoMamba
@@ -46,6 +49,20 @@ def videomamba(**options) -> nn.Module:
     return VideoMamba(in_channels=C, classes=K, channels=16, levels=3, layer_scale=0.5, reg_bias=1.0, **options)
 
 
+def tadtr(**options) -> nn.Module:
+    sizes = {"encoder_layers": 1, "decoder_layers": 2, "mlp_channels": 32, "queries": 10, "bins": 4, **options}
+    return TadTR(in_channels=C, classes=K, window=32, channels=32, heads=4, **sizes)
+
+
+def pointtad() -> nn.Module:
+    sizes = {"queries": 6, "points": 6, "layers": 2, "mixing_channels": 8, "mlp_channels": 32}
+    return PointTAD(in_channels=C, classes=K, window=16, channels=16, heads=2, **sizes)
+
+
+def ms_tct() -> nn.Module:
+    return MSTCT(in_channels=C, classes=K, channels=16, blocks=1, heads=2, mixer_channels=16)
+
+
 HEADS = [
     pytest.param(actionformer, id="actionformer"),
     pytest.param(lambda: actionformer(stem=1, attention_window=5), id="actionformer-local"),
@@ -58,6 +75,9 @@ HEADS = [
     pytest.param(lambda: temporalmaxer(regression="any", filter_similar=False), id="temporalmaxer-any"),
     pytest.param(videomamba, id="videomamba"),
     pytest.param(lambda: videomamba(stem=1), id="videomamba-stem"),
+    pytest.param(tadtr, id="tadtr"),
+    pytest.param(pointtad, id="pointtad"),
+    pytest.param(ms_tct, id="ms_tct"),
 ]
 everyone = pytest.mark.parametrize("build", HEADS)
 Build = Callable[[], nn.Module]
@@ -128,7 +148,11 @@ def test_every_parameter_gets_a_gradient(build: Build):
 def test_nothing_is_dead_by_default(name: str):
     """Some gates open with the first steps; no value but the sizes is another than the shipped ones."""
     cfg = OmegaConf.load(CONF / f"{name}.yaml")
-    cfg.update({"in_channels": C, "channels": 32, "levels": 3})
+    sizes = {"in_channels": C, "levels": 3, "window": 32}
+    cfg.update({key: size for key, size in sizes.items() if OmegaConf.is_interpolation(cfg, key)})
+    cfg.channels = 32
+    smaller = {"heads": 4, "mixer_channels": 32, "mlp_channels": 64, "queries": 12, "blocks": 1}
+    cfg.update({key: size for key, size in smaller.items() if key in cfg})
     for seed in range(4):
         torch.manual_seed(seed)
         head = instantiate(cfg, classes=K).train()
