@@ -286,6 +286,34 @@ def test_fingerprint_stands_for_the_frozen_values(tiny: Any) -> None:
     assert fingerprint(frozen) != first
 
 
+@pytest.mark.parametrize("trains", ["nothing", "adapters"])
+def test_fingerprint_of_the_shipped_weights_stays(trains: str) -> None:
+    """Checkpoints and features of earlier versions name it."""
+    model = VideoMAE(
+        embed_dim=96,
+        depth=2,
+        heads=3,
+        resolution=(64, 48),
+        frames_per_step=2,
+        position="learned",
+        pooling="grid",
+        adapter=TIA if trains == "adapters" else None,
+        trains=trains,
+        weights="builtin:vmae_tiny",
+    )
+    assert fingerprint(model) == "012493dad952b10662bf04d1c5ce240b2480abb818269da1245553415dc32f94"
+
+
+def test_fingerprint_tells_the_statistics_of_norms_and_no_counters() -> None:
+    """Which decide what a frozen network sees as much as its weights do."""
+    network = torch.nn.Sequential(torch.nn.Conv3d(3, 4, 1), torch.nn.BatchNorm3d(4)).requires_grad_(False)
+    first = fingerprint(network)
+    network[1].num_batches_tracked += 1
+    assert fingerprint(network) == first
+    network[1].running_var[2] += 1e-3
+    assert fingerprint(network) != first
+
+
 def without(state: State, name: str) -> State:
     return {key: tensor for key, tensor in state.items() if key != name}
 

@@ -11,9 +11,9 @@ from mmad.timebase import CHUNK
 
 @st.composite
 def grids(draw: DrawFn) -> Grid:
-    per_step = draw(st.sampled_from([1, 2]))
+    per_step = draw(st.sampled_from([1, 2, 4, 8, 16]))
     levels = draw(st.integers(1, 6))
-    multiple = Grid(3200, 4, per_step, levels).multiple
+    multiple = Grid(3200, per_step, per_step, levels).multiple
     return Grid(multiple * draw(st.integers(1, 5)), per_step * draw(st.integers(1, 4)), per_step, levels)
 
 
@@ -53,6 +53,8 @@ def test_a_step_is_its_first_frame(grid: Grid, step: int, fps: float) -> None:
 
 
 def test_numbers_that_do_not_divide_are_refused() -> None:
+    with pytest.raises(MmadError, match=r"frames_per_step=3 must divide chunks of 16 frames"):
+        Grid(128, 3, 3, 1)
     with pytest.raises(MmadError, match=r"must be a multiple of grid\.frames_per_step=2"):
         Grid(128, 3, 2, 6)
     with pytest.raises(MmadError, match=r"choose grid\.window=128"):

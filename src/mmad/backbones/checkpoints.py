@@ -1,4 +1,4 @@
-"""Read published VideoMAE weights, write our own, and say which weights a run stands on."""
+"""Read published weights of backbones, write our own, and say which weights a run stands on."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from mmad.backbones.layouts import Tensors, block_indices, decoder_of, to_ours
+from mmad.backbones.layouts import Layout, Tensors, block_indices, decoder_of, renamed, to_ours
 from mmad.errors import MmadError
 from mmad.formats.weights_file import LoadReport, WeightsFile, read_weights
 
@@ -31,6 +31,8 @@ SIZES = {
 
 POSITION = ("pos_space", "pos_time")
 POOL = ("pool.weight", "pool.bias")
+COMPUTED = ("num_batches_tracked", "relative_position_index")
+"""Ends of the names of buffers that no weights are needed for."""
 
 
 def load_weights(model: "VideoMAE", source: str | Path) -> LoadReport:
@@ -91,6 +93,56 @@ def load_weights(model: "VideoMAE", source: str | Path) -> LoadReport:
     )
 
 
+def fill(model: nn.Module, source: str | Path, layouts: tuple[Layout, ...], *, name: str) -> LoadReport:
+    """Fill a backbone other than a VideoMAE from a file in a published layout.
+
+    All of the network has to be in the file; only a map called `pool`, which is no part of the published network, may
+    stay as initialised.
+
+    Args:
+        model: changed in place.
+        source: a .safetensors file, or one that `torch.load` reads.
+        layouts: those that the network is published in.
+        name: of the network, for error messages.
+
+    Returns:
+        What was loaded, missing and dropped.
+
+    Raises:
+        MmadError: when the file is missing, unreadable, of an unknown layout or for another model.
+    """
+    path, tensors, _, sha256 = read_weights(source, option="backbone.weights")
+    layout, tensors = renamed(path, tensors, layouts, name=name)
+    tensors = {key: tensor for key, tensor in tensors.items() if not key.endswith(COMPUTED)}
+    wanted = {key: tensor for key, tensor in model.state_dict().items() if not key.endswith(COMPUTED)}
+    for key, tensor in wanted.items():
+        if key not in tensors:
+            if key.startswith("pool."):
+                continue
+            raise MmadError(f"{path} ({layout} layout) lacks {key}; pass the weights of the same {name}.")
+        # A linear map may be stored as a convolution of one place.
+        if [n for n in tensors[key].shape if n > 1] != [n for n in tensor.shape if n > 1]:
+            raise MmadError(
+                f"{path} ({layout} layout) has {key} of shape {tuple(tensors[key].shape)}, but the backbone needs "
+                f"{tuple(tensor.shape)}; pass the weights of the same {name}."
+            )
+    parts = tuple(f"{part}." for part, _ in model.named_children())
+    if foreign := [key for key in tensors if key.startswith(parts) and key not in wanted]:
+        raise MmadError(
+            f"{path} ({layout} layout) has {foreign[0]}, which this network lacks; pass the weights of the same {name}."
+        )
+    filled = {key: tensors[key].reshape(tensor.shape) for key, tensor in wanted.items() if key in tensors}
+    model.load_state_dict(filled, strict=False)
+    return LoadReport(
+        source=str(source),
+        format=layout,
+        loaded=len(filled),
+        missing=tuple(key for key in wanted if key not in filled),
+        dropped=tuple(sorted(set(tensors) - set(filled))),
+        sha256=sha256,
+    )
+
+
 def load_decoder(decoder: nn.Module, encoder: LoadReport) -> LoadReport:
     """Fill the decoder of a masked autoencoder from the file that filled its encoder, if that is one of pre-training.
 
@@ -138,12 +190,17 @@ def frozen_names(module: nn.Module) -> frozenset[str]:
 
 
 def fingerprint(module: nn.Module) -> str:
-    """Hex sha256 over names and float32 values of the frozen parameters: the weights a run stands on."""
+    """Hex sha256 over names and float32 values of what does not train: the weights a run stands on.
+
+    Statistics of batch norms are part of it, as they change what the network sees; tables that are computed are not.
+    """
     digest = hashlib.sha256()
-    parameters = dict(module.named_parameters())
-    for name in sorted(frozen_names(module)):
-        digest.update(name.encode())
-        digest.update(parameters[name].detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    state = module.state_dict()
+    trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    for name in sorted(state.keys() - trained):
+        if state[name].is_floating_point():
+            digest.update(name.encode())
+            digest.update(state[name].to("cpu", torch.float32).contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

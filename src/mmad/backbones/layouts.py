@@ -1,11 +1,13 @@
-"""The layouts in which VideoMAE weights are published, and their key maps to ours.
+"""The layouts in which weights of backbones are published, and their key maps to ours.
 
-Ours is timm's: `patch_embed.proj`, `blocks.i.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,mlp.fc2}`, beside it
-`adapters.i`, `pos_space`, `pos_time` and `pool`.
+Of a VideoMAE ours is timm's: `patch_embed.proj`, `blocks.i.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,mlp.fc2}`, beside it
+`adapters.i`, `pos_space`, `pos_time` and `pool`. Of a SlowFast it is mmaction2's, of a Swin torchvision's, of an I3D
+that of piergiaj/pytorch-i3d.
 """
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -13,7 +15,61 @@ from mmad.errors import MmadError
 
 Tensors = dict[str, torch.Tensor]
 
-# (name, pattern that one of its keys shows, prefix of the encoder), tried in this order
+
+class Layout(NamedTuple):
+    """Names of one origin.
+
+    Args:
+        name: of the layout.
+        pattern: that one of its keys shows.
+        renames: from its names to ours, one after the other.
+    """
+
+    name: str
+    pattern: str
+    renames: tuple[tuple[str, str], ...] = ()
+
+
+_RECOGNISER = (r"^(?:backbone\.)?(?:model\.backbone\.)?", "")  # of mmaction2, or in a detector of OpenTAD
+
+SLOWFAST = (Layout("mmaction2", r"slow_path\.layer1\.0\.conv1\.conv\.", (_RECOGNISER,)),)
+RE2TAL_SLOWFAST = (
+    Layout(
+        "OpenTAD Re2TAL",
+        r"slow_path\.layer1\.blocks\.0\.Fm\.",
+        (_RECOGNISER, (r"\.blocks\.(\d+)\.", r".\1."), (r"\.(?:inv_block\.)?Fm\.", ".")),
+    ),
+)
+
+_TO_FEATURES = (
+    *((rf"^layers\.{stage}\.blocks\.", f"features.{2 * stage}.") for stage in range(4)),
+    *((rf"^layers\.{stage}\.downsample\.", f"features.{2 * stage + 1}.") for stage in range(3)),
+    (r"\.mlp\.fc1\.", ".mlp.0."),
+    (r"\.mlp\.fc2\.", ".mlp.3."),
+    (r"^norm3\.", "norm."),
+)
+SWIN = (
+    Layout("torchvision", r"^features\.0\.0\.norm1\."),
+    Layout("mmaction2", r"layers\.0\.blocks\.0\.norm1\.", (_RECOGNISER, *_TO_FEATURES)),
+)
+RE2TAL_SWIN = (
+    Layout(
+        "OpenTAD Re2TAL",
+        r"layers\.0\.blocks\.0\.inv_block\.Fm\.",
+        (_RECOGNISER, *_TO_FEATURES, (r"\.inv_block\.[FG]m\.", ".")),
+    ),
+)
+
+I3D = (
+    Layout(
+        "PointTAD",
+        r"^backbone\._model\.Conv3d_1a_7x7\.",
+        ((r"^backbone\._model\.", ""), (r"^input_proj_(4f|5c)\.", r"pool.Mixed_\1.")),
+    ),
+    Layout("pytorch-i3d", r"^Conv3d_1a_7x7\.conv3d\."),
+)
+
+# Of VideoMAE: (name, pattern that one of its keys shows, prefix of the encoder), tried in this order
 LAYOUTS = (
     ("Hugging Face", r"(^|\.)encoder\.layer\.", "videomae."),
     ("OpenTAD detector", r"^backbone\.model\.backbone\.blocks\.", "backbone.model.backbone."),
@@ -76,6 +132,31 @@ def to_ours(path: Path, tensors: Tensors) -> tuple[str, Tensors]:
     )
 
 
+def renamed(path: Path, tensors: Tensors, layouts: tuple[Layout, ...], *, name: str) -> tuple[str, Tensors]:
+    """Find the layout of a file and rename its tensors to ours.
+
+    Args:
+        path: the file, for the error message.
+        tensors: what it holds.
+        layouts: tried in their order.
+        name: of the network, for the error message.
+
+    Returns:
+        The layout's name and the tensors; what is no part of the network keeps its name.
+
+    Raises:
+        MmadError: when the file is in none of the layouts.
+    """
+    for layout in layouts:
+        if any(re.search(layout.pattern, key) for key in tensors):
+            return layout.name, {_substituted(key, layout.renames): tensor for key, tensor in tensors.items()}
+    found = f"names such as {', '.join(sorted(tensors)[:3])}" if tensors else "no tensors"
+    raise MmadError(
+        f"{path} is in no known layout of {name} weights (it holds {found}); pass a file of "
+        f"{' or '.join(layout.name for layout in layouts)}."
+    )
+
+
 def decoder_of(tensors: Tensors) -> Tensors:
     """The tensors that pre-training adds to the encoder, by the names of `mmad.backbones.masked_autoencoder`.
 
@@ -101,7 +182,11 @@ def block_indices(tensors: Tensors) -> set[int]:
 
 
 def _rename(name: str) -> str:
-    for pattern, replacement in RENAMES:
+    return _substituted(name, RENAMES)
+
+
+def _substituted(name: str, renames: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in renames:
         name = re.sub(pattern, replacement, name)
     return name
 

@@ -59,7 +59,7 @@ class Grid:
     Args:
         window: longest window in feature steps; longer clips are cut.
         feature_stride: raw frames per feature step.
-        frames_per_step: decoded frames per feature step (1 or 2).
+        frames_per_step: decoded frames per feature step; chunks of 16 hold a whole number of steps.
         levels: pyramid levels of the head; the padded length is divisible by 2**(levels - 1).
         overlap: share of a window that the next one repeats, in evaluation.
         offset: raw frames from where a step starts to what its feature stands for.
@@ -76,6 +76,11 @@ class Grid:
     offset: int = 0
 
     def __post_init__(self) -> None:
+        if self.frames_per_step < 1 or CHUNK % self.frames_per_step:
+            raise MmadError(
+                f"grid.frames_per_step={self.frames_per_step} must divide chunks of {CHUNK} frames: choose 1, 2, 4, 8 "
+                f"or 16."
+            )
         if self.feature_stride % self.frames_per_step:
             raise MmadError(
                 f"grid.feature_stride={self.feature_stride} must be a multiple of "
