@@ -30,6 +30,7 @@ DATA = [
     "data=features data.root=x",
     "data=features data.root=x data.source.stride=4 data.source.offset=8 data.source.fps=30",
     *(f"data=features data.root=x recipe=demo_features head={path.stem}" for path in conf_dir().glob("head/*.yaml")),
+    *(f"experiment={path.stem} data=mma52 data.root=x" for path in conf_dir().glob("experiment/*.yaml")),
 ]
 
 
@@ -90,6 +91,51 @@ def test_a_head_is_as_small_on_features_of_the_demo_as_on_the_demo() -> None:
             for more in ([], ["data=features", "data.root=x", "recipe=demo_features"])
         )
         assert demo == features
+
+
+PUBLISHED = {
+    "table3_tadtr": {
+        "optimizer": {"backbone_lr": 5e-6, "head_lr": 1e-4, "weight_decay": 1e-4},
+        "nms": {"sigma": 0.4, "voting_threshold": 0.95},
+        "trainer": {"gradient_clip_val": 0.1},
+    },
+    "table3_pointtad": {
+        "optimizer": {"backbone_lr": 1e-5, "head_lr": 2e-4, "weight_decay": 1e-4},
+        "nms": {"tiou_threshold": 1.0, "min_score": 0.0, "max_per_class": 200},
+        "trainer": {"gradient_clip_val": 0.1},
+    },
+    "table3_ms_tct": {
+        "optimizer": {"head_lr": 1e-4, "weight_decay": 0.0},
+        "nms": {},
+        "trainer": {"gradient_clip_val": None},
+    },
+}
+
+
+@pytest.mark.parametrize("experiment", list(PUBLISHED))
+def test_an_experiment_sets_what_its_method_was_published_with(experiment: str) -> None:
+    """Beside the demo's optimiser, which has other options, all but that of AdamW."""
+    real = composed("train", [f"experiment={experiment}", "data=mma52", "data.root=x"])
+    demo = composed("train", [f"experiment={experiment}"])
+    for group, settings in PUBLISHED[experiment].items():
+        assert settings == {name: real[group][name] for name in settings}
+        if group != "optimizer":
+            assert settings == {name: demo[group][name] for name in settings}
+    assert demo["optimizer"] == composed("train", [])["optimizer"]
+    assert demo["optimizer"]["_target_"] == "mmad.lit.optimizers.muon"
+    own = composed("train", [f"experiment={experiment}", "data=mma52", "data.root=x", "optimizer.weight_decay=0.7"])
+    assert own["optimizer"]["weight_decay"] == 0.7
+
+
+@pytest.mark.parametrize("path", sorted(conf_dir().glob("recipe_backbone/demo/*.yaml")), ids=lambda path: path.stem)
+def test_a_backbone_is_small_on_the_demo_alone(path: Path) -> None:
+    sizes = dict(OmegaConf.load(path))  # type: ignore[arg-type]
+    data = {"demo": [], "real": ["data=mma52", "data.root=x"]}
+    demo, real = (composed("train", [*more, f"backbone={path.stem}"])["backbone"] for more in data.values())
+    extracted = composed("extract", [f"backbone={path.stem}"])["backbone"]
+    for name, size in sizes.items():
+        assert demo[name] == extracted[name] == size
+        assert real[name] != size
 
 
 def test_real_data_bring_the_paper_recipe_and_the_demo_its_own() -> None:

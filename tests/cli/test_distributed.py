@@ -58,6 +58,42 @@ def test_two_processes_do_what_one_does(small: list[str], tmp_path: Path) -> Non
     assert second["avg"] == pytest.approx(first["avg"], abs=1e-2)
 
 
+def losses_and_weights(folder: Path, *arguments: str) -> tuple[list[list[float]], list[dict[str, torch.Tensor]]]:
+    """Losses of each step and weights after the last one, of four clips on one process and of two on each of two."""
+    same = [*arguments, "trainer.accelerator=cpu", "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=3"]
+    same += ["trainer.limit_train_batches=1", "optimizer=adamw", "effective_batch=4"]
+    run(folder, "mmad-train", *same, "data.batch_size=4", "hydra.run.dir=one")
+    run(folder, "mmad-train", *same, "data.batch_size=2", "trainer=ddp_cpu", "hydra.run.dir=two")
+    losses = [
+        [float(row["train/loss"]) for row in curves(folder / name) if row["train/loss"]] for name in ("one", "two")
+    ]
+    saved = [torch.load(folder / name / "checkpoints/last.ckpt", weights_only=True) for name in ("one", "two")]
+    return losses, [each["raw_weights"] for each in saved]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        # Clips of the drawn set differ in length, so that processes run a backbone on other groups, and other numbers.
+        ["backbone=re2tal_swin_t", "adapter=full", "backbone.embed_dim=32", "backbone.heads=[1,2]"],
+        ["backbone=slowfast_r50", "adapter=full", "backbone.checkpointing=true"],
+        ["head=tadtr", "adapter=frozen", "head.encoder_layers=1", "head.decoder_layers=2"],
+    ],
+    ids=["re2tal_swin_t", "slowfast_r50", "tadtr"],
+)
+def test_two_processes_train_other_families_as_one_does(settings: list[str], drawn: Path, tmp_path: Path) -> None:
+    """Dropped paths and values, the number of instances, and gradients of a reversible network included."""
+    light = [f"data.root={drawn}", "data.make=null", "backbone.weights=null", "data.resolution=[32,24]"]
+    light += ["head.channels=32", "report.figures=[]", "report.draws=0"]
+    (one, two), (first, second) = losses_and_weights(tmp_path, *light, *settings)
+    assert len(one) == 3
+    assert two == pytest.approx(one, rel=1e-4)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
 @pytest.mark.slow
 def test_a_sweep_of_distributed_jobs_keeps_one_folder(small: list[str], tmp_path: Path) -> None:
     """The second job gets its own settings on both ranks; started again, nothing is left to do."""

@@ -48,7 +48,8 @@ def start_from(source: str, backbone: nn.Module, head: nn.Module, *, classes: in
     A backbone that has weights of its own keeps them. TIA adapters come with their ViT where the backbone has the same.
 
     Args:
-        source: a checkpoint of OpenTAD (such as AdaTAD's) or actionformer_release.
+        source: a checkpoint of OpenTAD (such as AdaTAD's), of actionformer_release, or of the authors of TadTR,
+            PointTAD or MS-TCT.
         backbone, head: changed in place.
         classes: K of the head.
 
