@@ -65,7 +65,10 @@ def check(dense: DenseDetector, grid: Grid, folder: Path, *, onnx: bool) -> None
         assert max(largest_differences(dense, runner, batches(dense, grid)).values()) <= TOLERANCE / 2
 
 
-@pytest.mark.parametrize("head", HEADS)
+QUICK = [pytest.param(head, marks=[pytest.mark.slow] if head in ("tridet", "dyfadet") else []) for head in HEADS]
+
+
+@pytest.mark.parametrize("head", QUICK)
 def test_every_head_is_exported(head: str, tmp_path: Path) -> None:
     check(*made(head, *ON_FEATURES, *SMALLEST), tmp_path, onnx=False)
 

@@ -250,6 +250,7 @@ def test_published_behaviour_depends_on_padding_and_the_default_does_not() -> No
     assert not torch.allclose(alone[False].logits_BPK, alone[True].logits_BPK, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_two_clips_are_learnt_by_heart() -> None:
     head = small(layer_scale=0.1, path_drop=0.0, input_noise=0.0, reg_bias=1.0, loss_normalizer=10.0)
     feats, mask = torch.randn(2, 6, 16), prefix_mask(16, 12, steps=16)

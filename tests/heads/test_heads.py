@@ -247,7 +247,14 @@ def test_bfloat16_autocast_stays_close(build: Build):
 
 
 # DyFADet, whose gates are closed at first, needs other numbers: it has this test in its own file.
-@pytest.mark.parametrize("build", [head for head in HEADS if not str(head.id).startswith("dyfadet")])
+BY_HEART = [
+    pytest.param(*head.values, id=head.id, marks=[pytest.mark.slow] if "-" in str(head.id) else [])
+    for head in HEADS
+    if not str(head.id).startswith("dyfadet")
+]
+
+
+@pytest.mark.parametrize("build", BY_HEART)
 def test_two_clips_are_learnt_by_heart(build: Build):
     torch.manual_seed(0)
     head = build().eval()  # nothing is left out at random
