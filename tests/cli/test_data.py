@@ -41,6 +41,7 @@ def test_a_data_set_comes_back(command: Command, drawn: Path, to: str) -> None:
                 assert new == old, "ELAN and BORIS keep milliseconds, which lie next to the frames that were meant"
 
 
+@pytest.mark.slow
 def test_training_on_elan_files_gives_the_same_result(command: Command, drawn: Path, small: list[str]) -> None:
     assert convert(command, drawn, "to=elan", "videos=link") == 0
     assert command("mmad-train", *small, "hydra.run.dir=before") == 0

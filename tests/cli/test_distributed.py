@@ -36,6 +36,7 @@ def curves(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_one_does(small: list[str], tmp_path: Path) -> None:
     """Batch 4 on one, batch 2 on two: the same losses, weights and metrics, dropped channels and paths included.
 

@@ -261,6 +261,7 @@ def test_settings_that_do_not_go_together(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_wandb_gets_tables_and_figures_and_no_video(
     command: Command, files: Path, drawn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,6 +119,7 @@ def test_the_documented_example_finds_what_mmad_finds(
         np.testing.assert_allclose(expected["segments"][best].numpy(), [start, end], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_description_says_all_that_is_needed(
     command: Command, checkpoint: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:

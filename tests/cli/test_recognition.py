@@ -63,6 +63,7 @@ def test_a_run_says_what_each_clip_was_taken_for(
         assert kept["train/loss"] > 0
 
 
+@pytest.mark.slow
 def test_masked_autoencoding_then_recognition_then_detection(
     command: Command, ma52: list[str], small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

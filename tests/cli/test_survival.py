@@ -42,8 +42,8 @@ def same_weights(one: str, other: str) -> None:
             *(signal.SIGTERM, 1, "after batch 2 of epoch 1", ["trainer.accumulate_grad_batches=2"]),
             marks=pytest.mark.slow,
         ),
-        pytest.param(signal.SIGTERM, 4, "after epoch 1", [], marks=pytest.mark.slow),
-        (signal.SIGUSR1, 2, "after batch 2 of epoch 1", []),
+        (signal.SIGTERM, 4, "after epoch 1", []),
+        pytest.param(signal.SIGUSR1, 2, "after batch 2 of epoch 1", [], marks=pytest.mark.slow),
     ],
     ids=["within", "workers", "accumulation", "end", "requeue"],
 )
@@ -157,6 +157,7 @@ def test_files_are_numbered_after_the_highest(tmp_path: Path) -> None:
     assert numbered(tmp_path / "checkpoints").name == "checkpoints.1"
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_other_annotations(
     command: Command,
     small: list[str],
@@ -221,6 +222,7 @@ def test_loading_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_what_a_run_was_made_with_is_told(
     command: Command, small: list[str], drawn: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

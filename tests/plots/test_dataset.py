@@ -141,6 +141,7 @@ def test_a_flat_taxonomy_has_no_panel_of_groups() -> None:
     assert [len(figure.axes) for figure in draw_figures(small(FACES, "train")).values()] == [1] * 5
 
 
+@pytest.mark.slow
 def test_the_same_numbers_give_the_same_files(tmp_path: Path) -> None:
     written = [write_figures(tmp_path / name, draw_figures(statistics())) for name in ("first", "second")]
     assert list(written[0]) == ["shares", "durations", "per_clip", "concurrency", "together"]
