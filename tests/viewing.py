@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mmad.formats.marks import Mark
 from mmad.taxonomy import MMA52
@@ -43,6 +44,18 @@ def project(videos: dict[str, Path]) -> Project:
         thresholds={"nodding": 0.5},
         durations={"two": 2.0},
     )
+
+
+def box(locator: Any) -> dict[str, float]:
+    """Where an element is once it stays there: the timeline is drawn anew whenever its size changes."""
+    before = None
+    for _ in range(100):
+        now: dict[str, float] | None = locator.bounding_box()
+        if now is not None and now == before:
+            return now
+        before = now
+        locator.page.wait_for_timeout(20)
+    raise AssertionError(f"never at rest: {locator}")
 
 
 @contextmanager

@@ -65,3 +65,16 @@ def small(drawn: Path, tiny_weights: Path) -> list[str]:
         "report.figures=[]",
         "report.draws=20",
     ]
+
+
+@pytest.fixture(scope="session")
+def trained(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that took seconds, for those who leave it as it is."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["mmad-train", *small, "hydra.run.dir=run"])
+        COMMANDS["mmad-train"]()
+    for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
+        os.environ.pop(name, None)
+    return folder / "run"

@@ -1,7 +1,6 @@
 """`mmad-predict`: one's own videos, whatever they are, and what becomes of them."""
 
 import json
-import os
 import shutil
 from importlib.metadata import files
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 import torch
 
 import mmad.prediction.plan
-from commands import COMMANDS, Command
+from commands import Command
 from mmad.errors import MmadError
 from mmad.formats.boris import read_boris
 from mmad.formats.csv_marks import read_csv_marks
@@ -23,19 +22,6 @@ from mmad.taxonomy import MMA52
 from numbered import write_numbered
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
-
-
-@pytest.fixture(scope="module")
-def trained(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that took seconds."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr("sys.argv", ["mmad-train", *small, "hydra.run.dir=run"])
-        COMMANDS["mmad-train"]()
-        for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
-            os.environ.pop(name, None)
-    return folder / "run"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,9 @@ def _interrupt_second_epoch(module: DetectionModule) -> None:
 
 
 @pytest.fixture
-def checkpoint(command: Command, small: list[str]) -> dict:
-    assert command("mmad-train", *small, f"hydra.run.dir={RUN}") == 0
+def checkpoint(command: Command, trained: Path) -> dict:
+    """What a run saved, which lies where the command is run."""
+    shutil.copytree(trained, RUN)
     return torch.load(RUN / "checkpoints" / "best.ckpt", weights_only=True)
 
 
@@ -150,8 +152,8 @@ def test_a_resumed_run_repeats_an_unbroken_one(
             torch.testing.assert_close(broken[part][name], value, rtol=0, atol=0, msg=f"{part} {name}")
 
 
-def test_the_curves_of_a_run_survive_its_continuation(command: Command, small: list[str]) -> None:
-    assert command("mmad-train", *small, f"hydra.run.dir={RUN}") == 0
+@pytest.mark.usefixtures("checkpoint")
+def test_the_curves_of_a_run_survive_its_continuation(command: Command) -> None:
     before = (RUN / "metrics.csv").read_text()
     assert command("mmad-train", f"ckpt={RUN}", "trainer.max_epochs=3") == 0
     assert (RUN / "metrics.1.csv").read_text() == before

@@ -26,6 +26,7 @@ from mmad.taxonomy import MMA52
 from mmad.viewer.project import Project
 from mmad.viewer.server import Server
 from numbered import write_numbered
+from viewing import box
 
 Run = Callable[..., int]
 
@@ -229,10 +230,10 @@ def test_a_kill_between_an_edit_and_an_export_loses_nothing(
     page.locator("#start button").first.click()
     page.locator("#lanes").focus()
     page.keyboard.press("n")
-    box = page.locator("#lanes .bar.chosen .handle.end").bounding_box()
-    page.mouse.move(box["x"] + 3, box["y"] + 5)
+    handle = box(page.locator("#lanes .bar.chosen .handle.end"))
+    page.mouse.move(handle["x"] + 3, handle["y"] + 5)
     page.mouse.down()
-    page.mouse.move(box["x"] + 103, box["y"] + 5, steps=5)
+    page.mouse.move(handle["x"] + 103, handle["y"] + 5, steps=5)
     page.mouse.up()
     page.locator("#saved.fine").wait_for()
     process.send_signal(signal.SIGKILL)

@@ -28,7 +28,7 @@ from mmad.viewer.frames import facts
 from mmad.viewer.project import Layer, Project
 from mmad.viewer.saving import Corrections, Edited
 from numbered import picture, shown_numbers, write_numbered
-from viewing import TRUTH, project, served
+from viewing import TRUTH, box, project, served
 
 FPS, SECONDS = 30, 4
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
@@ -85,19 +85,19 @@ class View(NamedTuple):
 
     def pace(self) -> float:
         """Pixels of a second, from the bars of two layers that no zoom has cut."""
-        box = self.page.locator("#lanes .bar.truth").first.bounding_box()
+        place = box(self.page.locator("#lanes .bar.truth").first)
         words = self.page.locator("#lanes .bar.truth").first.get_attribute("aria-label")
         start, end = (float(words.split(", ")[-1].split()[at]) for at in (0, 2))
-        return box["width"] / (end - start)
+        return place["width"] / (end - start)
 
     def edge(self, bar: str, side: str) -> tuple[float, float]:
         """A place on the end of the selected segment."""
-        box = self.page.locator(f"{bar} .handle.{side}").bounding_box()
-        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        place = box(self.page.locator(f"{bar} .handle.{side}"))
+        return place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
 
     def middle(self, bar: Any) -> tuple[float, float]:
-        box = bar.locator(".shape").bounding_box()
-        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        place = box(bar.locator(".shape"))
+        return place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
 
 
 def rows_of(edited: Edited) -> Rows:
@@ -270,7 +270,7 @@ def test_other_layers_stay_as_they_are(view: View) -> None:
 
 
 def test_double_click_adds_in_the_lane_of_the_body_group(view: View) -> None:
-    lane = view.page.locator("rect[data-body='1']").bounding_box()
+    lane = box(view.page.locator("rect[data-body='1']"))
     view.page.mouse.dblclick(lane["x"] + 0.75 * lane["width"], lane["y"] + 5)
     options = view.page.locator("#class-dialog [role=option]")
     assert "nodding" in options.first.inner_text()
@@ -448,22 +448,22 @@ def test_zooming_keeps_the_playhead_and_draws_what_is_in_view(view: View) -> Non
     view.page.locator("#zoom-in").click()
     view.keys("0")
     assert view.pace() == pytest.approx(wide)
-    box = view.page.locator(".ruler").bounding_box()
-    view.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60)
+    ruler = box(view.page.locator(".ruler"))
+    view.page.mouse.move(ruler["x"] + ruler["width"] / 2, ruler["y"] + 60)
     view.page.keyboard.down("Control")
     view.page.mouse.wheel(0, -100)
     view.page.keyboard.up("Control")
     assert view.pace() > 1.3 * wide
-    strip = view.page.locator(".window").bounding_box()
+    strip = box(view.page.locator(".window"))
     view.page.mouse.click(strip["x"] + strip["width"] + 60, strip["y"] + 4)
-    assert view.page.locator(".window").bounding_box()["x"] > strip["x"]
+    assert box(view.page.locator(".window"))["x"] > strip["x"]
 
 
 def test_a_click_on_the_ruler_keeps_the_selection(view: View) -> None:
     view.begin()
     view.page.locator("#lanes").focus()
     view.keys("n")
-    ruler = view.page.locator(".ruler").bounding_box()
+    ruler = box(view.page.locator(".ruler"))
     view.page.mouse.click(ruler["x"] + 0.4 * ruler["width"], ruler["y"] + 30)
     view.keys("o")
     assert view.rows()[0][1] != 1.5
@@ -775,10 +775,10 @@ def test_the_page_fits_its_window(
         assert view.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert view.page.evaluate("document.documentElement.scrollHeight <= innerHeight + 1")
         for name in ("#lanes", "#details", "#screen", "#export", "#delete"):
-            box = view.page.locator(name).bounding_box()
-            assert box["x"] >= 0
-            assert box["x"] + box["width"] <= size[0]
-            assert box["y"] + box["height"] <= size[1]
+            place = box(view.page.locator(name))
+            assert place["x"] >= 0
+            assert place["x"] + place["width"] <= size[0]
+            assert place["y"] + place["height"] <= size[1]
 
 
 def test_journal_is_plain_json(view: View) -> None:
