@@ -56,9 +56,10 @@ def trains_and_is_read_again(command: Command, drawn: Path, name: str, adapter: 
     assert json.loads(Path("again/metrics.json").read_text()) == json.loads((RUN / "metrics.json").read_text())
 
 
-def test_a_rewired_network_trains(command: Command, drawn: Path) -> None:
+def test_a_rewired_network_trains(command: Command, drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = ["data.resolution=[16,12]", "backbone.depths=[1,1]", "trainer.limit_train_batches=1"]
     assert command("mmad-train", *arguments(drawn, "re2tal_swin_t", "full"), *small) == 0
+    assert "backbone.weights is not set, so the backbone starts at random" in capsys.readouterr().err
     assert json.loads((RUN / "training.json").read_text())["parameters"]["trained_in_backbone"] > 0
     assert (RUN / "report.html").exists()
 

@@ -92,11 +92,14 @@ def test_a_checkpoint_holds_what_was_trained_and_names_the_rest(checkpoint: dict
     assert len(moments) == len(trained)
 
 
-def test_a_checkpoint_without_a_file_of_weights_holds_them_itself(command: Command, small: list[str]) -> None:
+def test_a_checkpoint_without_a_file_of_weights_holds_them_itself(
+    command: Command, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [a for a in small if not a.startswith("backbone.weights")]
     assert (
         command("mmad-train", *arguments, "backbone.weights=null", "trainer.max_epochs=1", f"hydra.run.dir={RUN}") == 0
     )
+    assert "backbone.weights is not set, so the frozen backbone is random" in capsys.readouterr().err
     saved = torch.load(RUN / "checkpoints" / "best.ckpt", weights_only=True)
     assert saved["mmad"]["identity"] is None
     assert "detector.backbone.blocks.0.attn.qkv.weight" in saved["state_dict"]

@@ -123,7 +123,6 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
     from hydra.utils import get_class, instantiate
     from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
 
-    from mmad.backbones.checkpoints import frozen_names
     from mmad.backbones.features import Features
     from mmad.card import write_card
     from mmad.cli.build import build_detector, load_trained, read_checkpoint, recipe
@@ -202,8 +201,9 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
         introduce(cfg, detector, folder)
         if detector.backbone.load_report is not None:
             print(detector.backbone.load_report)
-        elif frozen_names(detector.backbone):
-            print("warning: backbone.weights is not set, so the frozen backbone is random", file=sys.stderr)
+        elif list(detector.backbone.parameters()):  # features have none
+            what = "backbone starts at random" if cfg.adapter.trains == "everything" else "frozen backbone is random"
+            print(f"warning: backbone.weights is not set, so the {what}", file=sys.stderr)
     try:
         describe(trainer.loggers, plain(cfg))
         trainer.fit(module, data, ckpt_path=earlier.checkpoint)
