@@ -11,7 +11,6 @@ from hydra.utils import instantiate
 from mmad.cli.build import build_detector
 from mmad.cli.entry import conf_dir
 from mmad.data.grid import Grid
-from mmad.detector import Detector
 from mmad.errors import MmadError
 from mmad.exporting import (
     TOLERANCE,
@@ -28,10 +27,12 @@ from mmad.exporting import (
 from mmad.layers.selective_scan import _scan_by_doubling, selective_scan
 from mmad.taxonomy import MMA52
 
-HEADS = ("actionformer", "temporalmaxer", "tridet", "dyfadet", "videomamba")
+POINT_HEADS = ("actionformer", "temporalmaxer", "tridet", "dyfadet", "videomamba")
+HEADS = (*POINT_HEADS, "tadtr", "pointtad")
 ADAPTERS = ("standard", "tia", "dsta", "frozen", "full")
 SHORT = ["grid.window=32", "grid.levels=3", "head.channels=32"]
-SMALLEST = ["grid.levels=2", "head.convs=1", "head.head_convs=1"]
+SMALLEST = {head: ["grid.levels=2", "head.convs=1", "head.head_convs=1"] for head in POINT_HEADS}
+SMALLEST |= {"tadtr": ["head.encoder_layers=1", "head.decoder_layers=2"], "pointtad": ["head.layers=1"]}
 ON_FEATURES = ["data=features", "data.root=x", "recipe=demo_features", "data.source.channels=24"]
 ON_FEATURES += ["data.source.stride=4", "data.source.offset=8"]
 
@@ -65,12 +66,13 @@ def check(dense: DenseDetector, grid: Grid, folder: Path, *, onnx: bool) -> None
         assert max(largest_differences(dense, runner, batches(dense, grid)).values()) <= TOLERANCE / 2
 
 
-QUICK = [pytest.param(head, marks=[pytest.mark.slow] if head in ("tridet", "dyfadet") else []) for head in HEADS]
+LONG = ("tridet", "dyfadet", "pointtad")
+QUICK = [pytest.param(head, marks=[pytest.mark.slow] if head in LONG else []) for head in HEADS]
 
 
 @pytest.mark.parametrize("head", QUICK)
 def test_every_head_is_exported(head: str, tmp_path: Path) -> None:
-    check(*made(head, *ON_FEATURES, *SMALLEST), tmp_path, onnx=False)
+    check(*made(head, *ON_FEATURES, *SMALLEST[head]), tmp_path, onnx=False)
 
 
 @pytest.mark.slow
@@ -98,30 +100,33 @@ def test_a_backbone_as_published_is_exported(more: list[str], tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", ["tridet", "dyfadet", "videomamba"])
+@pytest.mark.parametrize("head", ["tridet", "dyfadet", "videomamba", "tadtr"])
 def test_published_behaviour_is_exported(head: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     check(*made(head, *ON_FEATURES, "head.published=true"), tmp_path, onnx=True)
 
 
-def test_the_dense_answers_are_those_that_detections_are_taken_from() -> None:
-    dense, grid = made("tridet", *ON_FEATURES)
+@pytest.mark.parametrize("head", ["tridet", "tadtr", "pointtad"])
+def test_the_dense_answers_are_those_that_detections_are_taken_from(head: str) -> None:
+    dense, grid = made(head, *ON_FEATURES)
     inputs, mask = random_windows(dense.detector, grid, 32, 11)
     with torch.no_grad():
         segments, scores = dense(inputs, mask)
+        segments = segments.expand(*scores.shape, 2)
         found = dense.detector.head.decode(dense.detector(inputs, mask))  # type: ignore[operator]
-    # Points of levels 0, 1 and 2 beyond the second window's 11 steps.
-    beyond = [*range(11, 32), *range(32 + 6, 48), *range(48 + 3, 56)]
-    assert not scores[1, beyond].any()
+    if head == "tridet":
+        # Points of levels 0, 1 and 2 beyond the second window's 11 steps.
+        beyond = [*range(11, 32), *range(32 + 6, 48), *range(48 + 3, 56)]
+        assert not scores[1, beyond].any()
+    least = getattr(dense.detector.head, "score_threshold", 0)
+    most = getattr(dense.detector.head, "max_proposals", None)
     for window, picked in enumerate(found):
         wanted = sorted(
             (-scores[window, point, label].item(), label, *segments[window, point, label].tolist())
-            for point in range(56)
-            for label in range(52)
-            if scores[window, point, label] > 0.001
+            for point, label in (scores[window] > least).nonzero().tolist()
         )
         got = zip((-picked["scores"]).tolist(), picked["labels"].tolist(), *picked["segments"].T.tolist(), strict=True)
-        assert sorted(got) == wanted
+        assert sorted(got) == wanted[:most]
 
 
 def test_a_difference_is_found_and_relative_for_large_times_only() -> None:
@@ -143,15 +148,17 @@ def test_a_difference_is_found_and_relative_for_large_times_only() -> None:
     assert min(nothing.values()) > 1e30
 
 
-def test_a_head_without_points_is_refused() -> None:
-    class Sets(torch.nn.Module):
-        def forward(self, feats_BCT: torch.Tensor, mask_BT: torch.Tensor) -> list:
-            return []
+def test_a_head_without_a_fixed_number_of_answers_is_refused() -> None:
+    dense, grid = made("ms_tct", *ON_FEATURES, "head.channels=64")
+    with pytest.raises(MmadError, match="MSTCT cannot be exported"):
+        export_program(dense, grid)
 
-    detector = Detector(torch.nn.Identity(), Sets(), nms=lambda found: found)
-    detector.backbone.forward = lambda x, mask: x  # type: ignore[method-assign]
-    with pytest.raises(MmadError, match="Sets cannot be exported"):
-        DenseDetector(detector)(torch.zeros(1, 2, 4), torch.ones(1, 4, dtype=torch.bool))
+
+def test_a_backbone_that_sees_clips_at_their_own_length_is_refused() -> None:
+    small = ["backbone.embed_dim=288", "backbone.depths=[1,1,1,1]", "adapter=frozen", "data.resolution=[32,24]"]
+    dense, grid = made("actionformer", "backbone=slowfast_r50", *small)
+    with pytest.raises(MmadError, match="SlowFast cannot be exported"):
+        export_program(dense, grid)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 16])

@@ -1,9 +1,10 @@
 """A detector as one graph of tensors, written for programs that know nothing of this package, and compared with it.
 
-The graph ends before NMS: at every point of the pyramid it gives scores and boundaries, so that all shapes are fixed.
+The graph ends before NMS: every point of the pyramid, or every query, has scores and boundaries, so that all shapes are
+fixed.
 
-Shape letters: B windows, F frames, T feature steps, C channels, P points, K classes; G boundaries per point: 1 where
-all classes share them, else K.
+Shape letters: B windows, F frames, T feature steps, C channels, P points or queries, K classes; G boundaries per point:
+1 where all classes share them, else K.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from mmad.backbones.features import Features
+from mmad.backbones.videomae import VideoMAE
 from mmad.data.grid import Grid
 from mmad.detector import Detector
 from mmad.errors import MmadError
-from mmad.heads.anchor_free import PointPredictions
 
 OPSET = 20
 """Of the ONNX file: the newest that torch writes without ONNX's converter of versions."""
@@ -36,7 +38,7 @@ class DenseDetector(nn.Module):
     """A detector that gives what it says at all points, where `Detector.proposals` picks the best.
 
     Args:
-        detector: with a head of points.
+        detector: with a head of points or queries, whose outputs have `segments_BPG2` and `scores_BPK`.
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -55,13 +57,13 @@ class DenseDetector(nn.Module):
             point lies beyond the clip.
 
         Raises:
-            MmadError: the head's answers are no points with boundaries.
+            MmadError: the head has no fixed number of answers.
         """
         outputs = self.detector(inputs, mask_BT)
-        if not isinstance(outputs, PointPredictions):
+        if not hasattr(outputs, "segments_BPG2"):
             raise MmadError(
-                f"{type(self.detector.head).__name__} cannot be exported, since its answers are not boundaries at the "
-                f"points of a pyramid; export a detector with another head."
+                f"{type(self.detector.head).__name__} cannot be exported, since it has no fixed number of answers; "
+                f"export a detector with another head."
             )
         return outputs.segments_BPG2, outputs.scores_BPK
 
@@ -99,8 +101,14 @@ def export_program(dense: DenseDetector, grid: Grid) -> ExportedProgram:
         grid: of its windows.
 
     Raises:
-        MmadError: the head cannot be exported.
+        MmadError: the head or the backbone cannot be exported.
     """
+    backbone = dense.detector.backbone
+    if not isinstance(backbone, VideoMAE | Features):
+        raise MmadError(
+            f"{type(backbone).__name__} cannot be exported, since it sees each clip at its own length, which no graph "
+            f"of fixed shapes does; export a detector with a VideoMAE, or train one on this backbone's features."
+        )
     batch = Dim("batch")
     # Of a single window, the graph would take the number for a constant.
     example = random_windows(dense.detector, grid, grid.window, grid.window)

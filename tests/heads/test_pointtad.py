@@ -272,6 +272,8 @@ def predictions(clips: int, *, layers: int = L) -> QueryPredictions:
         segments_LBQ2=segments.requires_grad_(),
         dense_BTK=torch.randn(clips, W, K, generator=generator).requires_grad_(),
         mask_BT=prefix_mask(*([W, 6, W][:clips]), steps=W),
+        window=W,
+        classes_per_query=1,
     )
 
 
@@ -358,6 +360,8 @@ def test_every_query_gives_its_best_classes_within_the_clip(best: int) -> None:
         segments_LBQ2=torch.stack([torch.zeros(Q, 2), segments])[:, None],
         dense_BTK=torch.zeros(1, W, K),
         mask_BT=prefix_mask(7, steps=W),
+        window=W,
+        classes_per_query=best,
     )
     (found,) = small(classes_per_query=best).decode(outputs)
     scores = logits.softmax(dim=1)

@@ -398,6 +398,7 @@ def predictions(*, layers: int, clips: int, queries: int = 4) -> QueryPrediction
         torch.randn(layers, clips, queries, K).requires_grad_(),
         segments.requires_grad_(),
         torch.rand(clips, queries).requires_grad_(),
+        window=W,
     )
 
 

@@ -158,15 +158,15 @@ def description(
     meanings = (
         "RGB pictures, 0 to 255, as `pictures` says" if name == "video" else "features; zero beyond the clip's end",
         "true where a feature step lies in the clip; these come first",
-        "start and end in feature steps of the window, at each point for all classes at once, or for each class",
-        "score of each class at each point, 0 to 1; 0 at points beyond the clip",
+        "start and end in feature steps of the window, at each point or query for all classes at once, or for each",
+        "score of each class at each point, 0 to 1; 0 where it counts for nothing",
     )
     names, types = (name, "mask", "segments", "scores"), (str(example[0].dtype)[6:], "bool", "float32", "float32")
     tensors = [
         {"name": each, "type": kind, "shape": shape, "meaning": meaning}
         for each, kind, shape, meaning in zip(names, types, shapes, meanings, strict=True)
     ]
-    thresholds = told.get("thresholds")
+    thresholds, head = told.get("thresholds"), told["config"]["head"]
     return {
         "files": files,
         "inputs": tensors[:2],
@@ -186,7 +186,10 @@ def description(
             for code, action, body in zip(taxonomy.codes, taxonomy.actions, taxonomy.body_of, strict=True)
         ],
         "thresholds": None if thresholds is None else dict(zip(taxonomy.actions, thresholds, strict=True)),
-        "proposals": {key: told["config"]["head"][key] for key in ("score_threshold", "max_proposals")},
+        "proposals": {
+            "score_threshold": head.get("score_threshold", 0.0),
+            "max_proposals": head.get("max_proposals", shapes[-1][1] * shapes[-1][2]),
+        },
         "nms": {
             "method": told["config"]["nms"]["_target_"].rpartition(".")[2],
             **{key: value for key, value in told["config"]["nms"].items() if not key.startswith("_")},

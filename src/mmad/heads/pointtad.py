@@ -80,12 +80,28 @@ class QueryPredictions:
         segments_LBQ2: (L, B, Q, 2) float32 start and end, shares of the longest window.
         dense_BTK: (B, T, K) float32 logits of the branch that labels single steps.
         mask_BT: (B, T) bool, True = the step lies in the clip.
+        window: feature steps of the longest window.
+        classes_per_query: best classes of a query that become segments.
     """
 
     logits_LBQK: Tensor
     segments_LBQ2: Tensor
     dense_BTK: Tensor
     mask_BT: Tensor
+    window: int
+    classes_per_query: int
+
+    @property
+    def segments_BPG2(self) -> Tensor:
+        """(B, Q, 1, 2) start and end after the last layer within the clip, feature steps."""
+        length_B111 = self.mask_BT.sum(dim=1)[:, None, None, None]
+        return torch.minimum((self.segments_LBQ2[-1, :, :, None] * self.window).clamp(min=0), length_B111)
+
+    @property
+    def scores_BPK(self) -> Tensor:
+        """(B, Q, K) scores after the last layer in [0, 1], 0 for all but the best classes of each query."""
+        scores_BQK = self.logits_LBQK[-1].softmax(dim=2)[..., :-1]
+        return scores_BQK * (scores_BQK >= scores_BQK.topk(self.classes_per_query, dim=2).values[..., -1:])
 
 
 class PointTAD(nn.Module):
@@ -166,7 +182,7 @@ class PointTAD(nn.Module):
             feats_BCT: (B, in_channels, T).
             mask_BT: (B, T) bool, True = valid step; valid steps come first, and each clip has one.
         """
-        valid_BT1, clips = mask_BT[..., None], len(mask_BT)
+        valid_BT1, clips = mask_BT[..., None], mask_BT.shape[0]
         feats_BTC = self.project(feats_BCT.transpose(1, 2) * valid_BT1) * valid_BT1
         dense_BTC = self.dense_conv(feats_BTC.transpose(1, 2)).transpose(1, 2)
         query_BQC, points_BQP = self.query_QC.expand(clips, -1, -1), self.points_QP.expand(clips, -1, -1)
@@ -180,6 +196,8 @@ class PointTAD(nn.Module):
             segments_LBQ2=torch.stack(segments),
             dense_BTK=self.dense_classify(self.dense_drop(dense_BTC)).float(),
             mask_BT=mask_BT,
+            window=self.window,
+            classes_per_query=self.classes_per_query,
         )
 
     def loss(self, outputs: QueryPredictions, targets: list[Segments]) -> dict[str, Tensor]:
@@ -231,16 +249,12 @@ class PointTAD(nn.Module):
         Returns:
             Scored segments of every clip in feature steps, best first; NMS may leave them as they are.
         """
-        scores_BQK = outputs.logits_LBQK[-1].softmax(dim=2)[..., :-1]
         found: list[Segments] = []
-        for scores_QK, segments_Q2, length in zip(
-            scores_BQK, outputs.segments_LBQ2[-1] * self.window, outputs.mask_BT.sum(dim=1), strict=True
-        ):
+        for scores_QK, segments_Q2 in zip(outputs.scores_BPK, outputs.segments_BPG2.squeeze(2), strict=True):
             best_QK, label_QK = scores_QK.topk(self.classes_per_query, dim=1)
             scores, order = best_QK.flatten().sort(descending=True, stable=True)
             segments = segments_Q2.repeat_interleave(self.classes_per_query, dim=0)[order]
-            within = torch.minimum(segments.clamp(min=0), length)
-            found.append({"segments": within, "labels": label_QK.flatten()[order], "scores": scores})
+            found.append({"segments": segments, "labels": label_QK.flatten()[order], "scores": scores})
         return found
 
 

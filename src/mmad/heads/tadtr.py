@@ -85,11 +85,23 @@ class QueryPredictions:
         logits_LBQK: (L, B, Q, K) float32, one per class, after every layer.
         segments_LBQ2: (L, B, Q, 2) float32, start and end in shares of the window; they may reach over its ends.
         actionness_BQ: (B, Q) float32 in [0, 1], tIoU that the last segment is expected to have.
+        window: feature steps of the longest window.
     """
 
     logits_LBQK: Tensor
     segments_LBQ2: Tensor
     actionness_BQ: Tensor
+    window: int
+
+    @property
+    def segments_BPG2(self) -> Tensor:
+        """(B, Q, 1, 2) start and end after the last layer, feature steps; they may reach over the clip's ends."""
+        return self.segments_LBQ2[-1, :, :, None] * self.window
+
+    @property
+    def scores_BPK(self) -> Tensor:
+        """(B, Q, K) score of each class after the last layer times the actionness, in [0, 1]."""
+        return self.logits_LBQK[-1].sigmoid() * self.actionness_BQ[..., None]
 
 
 class TadTR(nn.Module):
@@ -238,9 +250,8 @@ class TadTR(nn.Module):
         Returns:
             Scored segments of every clip in feature steps, before NMS; they may reach over the clip's ends.
         """
-        scores_BQK = outputs.logits_LBQK[-1].sigmoid() * outputs.actionness_BQ[..., None]
         found: list[Segments] = []
-        for scores_QK, segments_Q2 in zip(scores_BQK, outputs.segments_LBQ2[-1] * self.window, strict=True):
+        for scores_QK, segments_Q2 in zip(outputs.scores_BPK, outputs.segments_BPG2.squeeze(2), strict=True):
             best = scores_QK.flatten().argsort(descending=True, stable=True)[: self.max_proposals]
             query, label = best // scores_QK.shape[1], best % scores_QK.shape[1]
             found.append({"segments": segments_Q2[query], "labels": label, "scores": scores_QK[query, label]})
@@ -265,9 +276,9 @@ class TadTR(nn.Module):
 
     def _decoded(self, x_BTC: Tensor, mask_BT: Tensor) -> QueryPredictions:
         position_QC, start_QC = self.query.chunk(2, dim=1)
-        y_BQC = start_QC.expand(len(x_BTC), -1, -1)
+        y_BQC = start_QC.expand(x_BTC.shape[0], -1, -1)
         # At first a query knows a centre; its length is what the first layer says.
-        guess_BQ2 = F.pad(self.reference(position_QC), (0, 1)).expand(len(x_BTC), -1, -1)
+        guess_BQ2 = F.pad(self.reference(position_QC), (0, 1)).expand(x_BTC.shape[0], -1, -1)
         logits, segments = list[Tensor](), list[Tensor]()
         for layer, classify, regress in zip(self.decoder, self.classify, self.regress, strict=True):
             center_BQ, length_BQ = (guess_BQ2.sigmoid() * self.window).unbind(-1)
@@ -282,7 +293,7 @@ class TadTR(nn.Module):
         spans_BQ2 = wide_BQ2.clamp(min=0).minimum(mask_BT.sum(dim=1)[:, None, None])
         parts_BQCb = roi_align_1d(x_BTC, mask_BT, spans_BQ2, bins=self.bins)
         actionness_BQ = self.actionness(parts_BQCb.flatten(2)).sigmoid().squeeze(-1)
-        return QueryPredictions(torch.stack(logits), torch.stack(segments), actionness_BQ)
+        return QueryPredictions(torch.stack(logits), torch.stack(segments), actionness_BQ, self.window)
 
 
 @torch.no_grad()
