@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from mmad.errors import MmadError
 from mmad.nms import hard_nms, soft_nms
 from mmad.segments import Segments, empty_segments
 
@@ -148,6 +149,24 @@ def test_voting_averages_the_boundaries_of_the_class(nms):
 @pytest.mark.parametrize("nms", [soft_nms, hard_nms])
 def test_nothing_in_nothing_out(nms):
     assert len(nms(empty_segments(scored=True))["scores"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("nms", "option"),
+    [
+        *((nms, option) for nms in (soft_nms, hard_nms) for option in ("max_per_class", "max_per_clip")),
+        *((nms, "voting_threshold") for nms in (soft_nms, hard_nms)),
+        (soft_nms, "sigma"),
+    ],
+)
+def test_a_zero_that_would_spoil_the_result_is_refused_before_there_are_detections(nms, option):
+    with pytest.raises(MmadError, match=rf"nms\.{option}=0: give"):
+        nms(empty_segments(scored=True), **{option: 0})
+
+
+def test_a_threshold_that_is_no_tiou_is_refused():
+    with pytest.raises(MmadError, match=r"nms\.tiou_threshold=1\.5: give a tIoU"):
+        hard_nms(empty_segments(scored=True), tiou_threshold=1.5)
 
 
 @pytest.mark.parametrize("nms", [soft_nms, hard_nms])

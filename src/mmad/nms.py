@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from mmad.errors import MmadError
 from mmad.segments import Segments, pairwise_tiou
 
 SHORTEST = 1e-6
@@ -40,8 +41,14 @@ def soft_nms(
     Returns:
         Segments with lowered scores, best first.
 
+    Raises:
+        MmadError: an option is out of range.
+
     Source: Bodla et al., "Soft-NMS" (ICCV 2017), section 3.
     """
+    if not sigma > 0:
+        raise MmadError(f"nms.sigma={sigma}: give a width above 0, such as 0.5.")
+    _check(max_per_class, max_per_clip, voting_threshold)
     segments, labels, scores = detections["segments"], detections["labels"], detections["scores"]
     if len(scores) == 0:
         return detections
@@ -103,7 +110,13 @@ def hard_nms(
 
     Returns:
         Segments with their scores, best first.
+
+    Raises:
+        MmadError: an option is out of range.
     """
+    if not 0 <= tiou_threshold <= 1:
+        raise MmadError(f"nms.tiou_threshold={tiou_threshold}: give a tIoU from 0 to 1; 1 keeps all.")
+    _check(max_per_class, max_per_clip, voting_threshold)
     segments, labels, scores = detections["segments"].double(), detections["labels"], detections["scores"]
     if len(scores) == 0:
         return detections
@@ -119,6 +132,14 @@ def hard_nms(
     rank = F.one_hot(row).cumsum(dim=0).gather(1, row[:, None])[:, 0] if len(row) else row
     kept = kept[rank <= max_per_class][:max_per_clip]
     return _keep(detections, kept, scores[kept], voting_threshold)
+
+
+def _check(max_per_class: int, max_per_clip: int, voting_threshold: float | None) -> None:
+    for name, most in (("max_per_class", max_per_class), ("max_per_clip", max_per_clip)):
+        if most < 1:
+            raise MmadError(f"nms.{name}={most}: give 1 at least, such as 200.")
+    if voting_threshold is not None and not 0 < voting_threshold <= 1:
+        raise MmadError(f"nms.voting_threshold={voting_threshold}: give a tIoU above 0 and up to 1; null for none.")
 
 
 def _keep(detections: Segments, kept: Tensor, scores: Tensor, voting_threshold: float | None) -> Segments:

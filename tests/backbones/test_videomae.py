@@ -250,6 +250,7 @@ def test_known_sizes_are_those_of_the_configuration() -> None:
         ({"trains": "adapters"}, r"trains=adapters but adapter=null"),
         ({"heads": 5}, r"embed_dim=24 cannot be split into heads=5"),
         ({"resolution": 12}, r"resolution=12x12 is smaller than one patch of 16"),
+        ({"resolution": (48, 40)}, r"48x40 cannot be cut into patches of 16 pixels.*set data\.resolution to multiples"),
     ],
 )
 def test_construction_errors(tiny: Any, settings: dict[str, Any], message: str) -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from mmad.annotations import Clip, Instance
+from mmad.checks import rules
 from mmad.checks.examine import Examination, examine
 from mmad.data.grid import Grid
 from mmad.data.sources import MarkedSource, MMA52Source, read_eaf, read_json, read_table
 from mmad.errors import MmadError
+from mmad.formats.marks import Mark
 
 GRID = Grid(window=128, feature_stride=4, frames_per_step=2, levels=6)
 HEADER = "clip,start,end,label,split,annotator\n"
@@ -105,7 +108,16 @@ def test_an_instance_longer_than_a_window_is_not_called_short(tmp_path: Path) ->
     (fault,) = examine(make, grid=GRID, videos=False, splits=("train",)).faults
     assert fault.kind == "lost_instance"
     assert "longer than a window of 20 s: make grid.window larger" in fault.message
-    assert not examine(make, grid=GRID, videos=False, splits=("train",), assigned=False).faults
+    assert not examine(make, grid=GRID, videos=False, splits=("train",), assignment=None).faults
+
+
+def test_what_shorter_instances_cover_is_learned_where_points_are_shared() -> None:
+    times = [(3.98, 6.02), (4.0, 6.0)]
+    clip = Clip("a", Path(), None, 25.0, 250, tuple(Instance(start, end, 9) for start, end in times))
+    marks = {"a": [Mark("a", start, end, "nod", where=f"line {n}") for n, (start, end) in enumerate(times)]}
+    (fault,) = rules.unassigned([clip], marks, GRID)
+    assert "shorter instances cover it" in fault.message
+    assert not list(rules.unassigned([clip], marks, GRID, {"filter_similar": False}))
 
 
 def test_results_beside_a_json_file_are_no_annotations(tmp_path: Path) -> None:

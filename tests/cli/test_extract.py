@@ -270,7 +270,7 @@ def test_a_head_trains_on_features_and_is_evaluated(
     ("arguments", "message"),
     [
         (["adapter=tia"], "Adapters need a backbone"),
-        (["backbone=vmae_tiny"], "backbone=features goes with data=features"),
+        (["backbone=vmae_tiny"], "data=features has been seen by a backbone before: add backbone=features"),
         (["grid=demo"], "use grid=features"),
         (["data.source.stride=8"], "data.source.stride is 8, not 4"),
         (["data.root=nowhere"], "nowhere is not a folder"),

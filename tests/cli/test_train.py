@@ -102,6 +102,8 @@ def test_a_checkpoint_without_a_file_of_weights_holds_them_itself(
     assert "backbone.weights is not set, so the frozen backbone is random" in capsys.readouterr().err
     saved = torch.load(RUN / "checkpoints" / "best.ckpt", weights_only=True)
     assert saved["mmad"]["identity"] is None
+    assert command("mmad-eval", f"checkpoint={RUN}/checkpoints/best.ckpt", "weights=typo.pth") == 2
+    assert "weights=typo.pth: this checkpoint holds all of its weights itself" in capsys.readouterr().err
     assert "detector.backbone.blocks.0.attn.qkv.weight" in saved["state_dict"]
     assert command("mmad-eval", f"checkpoint={RUN}/checkpoints/best.ckpt", "output=again", *LIGHT) == 0
     assert json.loads(Path("again/metrics.json").read_text()) == json.loads((RUN / "metrics.json").read_text())

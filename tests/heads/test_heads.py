@@ -56,7 +56,7 @@ def tadtr(**options) -> nn.Module:
 
 def pointtad() -> nn.Module:
     sizes = {"queries": 6, "points": 6, "layers": 2, "mixing_channels": 8, "mlp_channels": 32}
-    return PointTAD(in_channels=C, classes=K, window=16, channels=16, heads=2, **sizes)
+    return PointTAD(in_channels=C, classes=K, window=32, channels=16, heads=2, **sizes)
 
 
 def ms_tct() -> nn.Module:

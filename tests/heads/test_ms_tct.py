@@ -266,11 +266,12 @@ def test_sure_steps_become_their_segments_and_padding_none() -> None:
         ({"channels": 24}, r"head\.channels=24 cannot grow .* among head\.heads=2: choose a multiple of 16\."),
         ({"smoothing": 4}, r"head\.smoothing=4: give an odd number of steps, such as 5; 1 for none\."),
         ({"smoothing": -1}, r"head\.smoothing=-1"),
+        ({"thresholds": []}, r"head\.thresholds is empty"),
     ],
 )
-def test_what_does_not_fit_is_refused(options: dict[str, int], message: str) -> None:
+def test_what_does_not_fit_is_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(MmadError, match=message):
-        small(**options)
+        small(**options)  # type: ignore[arg-type]
 
 
 def test_config_lists_every_argument_with_its_default() -> None:

@@ -377,11 +377,17 @@ def test_every_query_gives_its_best_classes_within_the_clip(best: int) -> None:
     [
         ({"heads": 3}, r"head\.channels=8 cannot be split among head\.heads=3: choose a multiple of 3\."),
         ({"points": 4}, r"head\.points=4: give more than 4, such as 21\."),
+        ({"classes_per_query": 0}, r"head\.classes_per_query=0: give 1 at least"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(MmadError, match=message):
         small(**options)
+
+
+def test_a_window_too_long_names_the_fix() -> None:
+    with pytest.raises(MmadError, match=rf"{W + 1} feature steps is longer than head.window={W}"):
+        small()(torch.zeros(1, C, W + 1), prefix_mask(W + 1, steps=W + 1))
 
 
 def test_config_lists_every_argument_with_its_default() -> None:

@@ -352,6 +352,11 @@ def test_a_window_too_long_names_the_fix() -> None:
         small()(torch.zeros(1, IN, 13), prefix_mask(13, steps=13))
 
 
+def test_a_segment_without_bins_is_refused() -> None:
+    with pytest.raises(MmadError, match=r"head\.bins=0: give 1 at least"):
+        small(bins=0)
+
+
 @pytest.mark.parametrize("sizes", [{"channels": 80}, {"heads": 5}])
 def test_channels_that_do_not_divide_name_the_fix(sizes: dict[str, int]) -> None:
     with pytest.raises(MmadError, match=r"head\.channels=.* cannot be split into 32 groups and head\.heads="):

@@ -120,6 +120,11 @@ class VideoMAE(nn.Module):
             raise MmadError(f"embed_dim={embed_dim} cannot be split into heads={heads}; take a divisor of {embed_dim}.")
         if min(height, width) < patch:
             raise MmadError(f"resolution={height}x{width} is smaller than one patch of {patch} pixels; enlarge it.")
+        if height % patch or width % patch:
+            raise MmadError(
+                f"resolution={height}x{width} cannot be cut into patches of {patch} pixels, and the rest would not be "
+                f"seen; set data.resolution to multiples of {patch}, such as {16 * patch}."
+            )
         if trains == "adapters" and adapter is None:
             raise MmadError(
                 "The backbone has trains=adapters but adapter=null, so nothing in it would train; choose an "

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mmad.annotations import Clip
 from mmad.checks import rules
@@ -62,7 +63,7 @@ def examine(
     grid: Grid,
     splits: Collection[str] | None = None,
     needed: Collection[str] = (),
-    assigned: bool = True,
+    assignment: Mapping[str, Any] | None = rules.ASSIGNMENT,
     videos: bool = True,
     inspect: bool = False,
     deep: bool = False,
@@ -76,7 +77,7 @@ def examine(
         grid: frames per feature step, longest window and pyramid levels, for the check of label assignment.
         splits: names of the splits that count; None: all, and excluded clips are looked at too.
         needed: splits that must have clips.
-        assigned: whether instances are learned by assigning them to points.
+        assignment: settings of `lost` where instances are learned by assigning them to points; None where they are not.
         videos: whether videos are asked for; without, the annotations alone are checked.
         inspect: whether each video is opened in a child process and hashed for the manifest; otherwise its header is
             read here.
@@ -91,7 +92,7 @@ def examine(
             look = partial(
                 _examined,
                 grid=grid,
-                assigned=assigned,
+                assignment=assignment,
                 videos=videos,
                 inspect=inspect or deep,
                 deep=deep,
@@ -116,7 +117,7 @@ def _examined(
     faults: list[Fault],
     *,
     grid: Grid,
-    assigned: bool,
+    assignment: Mapping[str, Any] | None,
     videos: bool,
     inspect: bool,
     deep: bool,
@@ -204,8 +205,8 @@ def _examined(
     for mark in marks:
         if mark.clip in marks_of:
             marks_of[mark.clip].append(mark)
-    if assigned:
-        faults += rules.unassigned(clips, marks_of, grid)
+    if assignment is not None:
+        faults += rules.unassigned(clips, marks_of, grid, assignment)
     return Examination(
         [],
         len(annotations.clips),

@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from mmad.annotations import Clip
 from mmad.assignment import lost, pyramid_points
@@ -16,6 +17,9 @@ from mmad.segments import Segments
 from mmad.taxonomy import Taxonomy
 
 _BATCH = 256
+
+ASSIGNMENT: Mapping[str, Any] = {}
+"""Settings of `lost` where no head is known: its own."""
 
 
 def duplicates(marks: Sequence[Mark]) -> Iterator[Fault]:
@@ -168,28 +172,34 @@ def contradictions(annotations: Annotations, lengths: Mapping[str, tuple[int, fl
             )
 
 
-def unassigned(clips: Sequence[Clip], marks_of: Mapping[str, Sequence[Mark]], grid: Grid) -> Iterator[Fault]:
+def unassigned(
+    clips: Sequence[Clip],
+    marks_of: Mapping[str, Sequence[Mark]],
+    grid: Grid,
+    assignment: Mapping[str, Any] = ASSIGNMENT,
+) -> Iterator[Fault]:
     """Instances to which label assignment gives no point, wherever a training window begins.
 
     Args:
         clips: with frames, frames per second and instances.
         marks_of: the marks of each clip, in the order of its instances.
         grid: frames per feature step, longest window and pyramid levels.
+        assignment: settings of `lost`.
     """
     suspects: list[tuple[Clip, list[int]]] = []
     # Most are served in the windows of evaluation; only the others are tried in all windows.
     batch = [(clip, grid.sliding(0, raw_frames=clip.frames, fps=clip.fps)) for clip in clips if clip.instances]
     for start in range(0, len(batch), _BATCH):
-        suspects += _never_served(batch[start : start + _BATCH], grid)
+        suspects += _never_served(batch[start : start + _BATCH], grid, assignment)
     for clip, numbers in suspects:
         windows = list(_training_windows(clip, grid))
-        for number in sorted(set(numbers) & set(_unserved(clip, windows, grid))):
+        for number in sorted(set(numbers) & set(_unserved(clip, windows, grid, assignment))):
             mark = marks_of[clip.id][number]
             alone = replace(clip, instances=(clip.instances[number],))
             longest = grid.window * grid.feature_stride / clip.fps
             if mark.end - mark.start > longest:
                 why = f"it is longer than a window of {longest:.0f} s: make grid.window larger"
-            elif _unserved(alone, windows, grid):
+            elif _unserved(alone, windows, grid, assignment):
                 why = f"it is too short: {grid.feature_stride} frames make a feature step; grid=dense is finer"
             else:
                 why = "shorter instances cover it: shorten it, or share points with head.filter_similar=false"
@@ -201,12 +211,14 @@ def unassigned(clips: Sequence[Clip], marks_of: Mapping[str, Sequence[Mark]], gr
             )
 
 
-def _unserved(clip: Clip, windows: list[Window], grid: Grid) -> list[int]:
+def _unserved(clip: Clip, windows: list[Window], grid: Grid, assignment: Mapping[str, Any]) -> list[int]:
     """Numbers of the instances that have no point in any of the windows."""
-    return [number for _, numbers in _never_served([(clip, windows)], grid) for number in numbers]
+    return [number for _, numbers in _never_served([(clip, windows)], grid, assignment) for number in numbers]
 
 
-def _never_served(batch: Sequence[tuple[Clip, list[Window]]], grid: Grid) -> list[tuple[Clip, list[int]]]:
+def _never_served(
+    batch: Sequence[tuple[Clip, list[Window]]], grid: Grid, assignment: Mapping[str, Any]
+) -> list[tuple[Clip, list[int]]]:
     """The clips of which some instance has no point in any of their windows, and which instances those are."""
     shown: dict[int, list[tuple[int, Segments]]] = {}
     for place, (clip, windows) in enumerate(batch):
@@ -218,7 +230,8 @@ def _never_served(batch: Sequence[tuple[Clip, list[Window]]], grid: Grid) -> lis
     served: list[set[int]] = [set() for _ in batch]
     for steps, pieces in shown.items():
         points = pyramid_points(steps, grid.levels)
-        for (place, piece), gone in zip(pieces, lost(points, [piece for _, piece in pieces]), strict=True):
+        lost_in = lost(points, [piece for _, piece in pieces], **assignment)
+        for (place, piece), gone in zip(pieces, lost_in, strict=True):
             served[place].update(piece["labels"][~gone].tolist())
     found = [
         (clip, [number for number in range(len(clip.instances)) if number not in served[place]])

@@ -1,8 +1,10 @@
 """Objects from configuration, and detectors from checkpoints."""
 
+import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,12 @@ from mmad.cli.entry import warn
 from mmad.cli.versions import versions
 from mmad.data.transforms import CoverCrop, StillChunks, read_side
 from mmad.data.video import RESIZE
-from mmad.detector import Detector
+from mmad.detector import NMS, Detector
 from mmad.errors import MmadError
 from mmad.formats.weights_file import LoadReport
 from mmad.heads.checkpoints import HEAD, load_head_weights
 from mmad.prediction.video_detector import VideoDetector
+from mmad.segments import empty_segments
 from mmad.taxonomy import Taxonomy
 
 UNTOLD = 0.1
@@ -39,7 +42,22 @@ def build_detector(cfg: DictConfig, *, taxonomy: Taxonomy) -> Detector:
     head = instantiate(cfg.head, classes=len(taxonomy.actions), _convert_="all")
     if cfg.get("weights") is not None:
         start_from(cfg.weights, backbone, head, classes=len(taxonomy.actions))
-    return Detector(backbone, head, nms=instantiate(cfg.nms))
+    return Detector(backbone, head, nms=_tried(instantiate(cfg.nms)))
+
+
+def _tried(nms: partial) -> NMS:
+    """An NMS whose options are known to be right before training, which ends with the first call of it.
+
+    Raises:
+        MmadError: it has no such option, or not with such a value.
+    """
+    if foreign := sorted(nms.keywords.keys() - inspect.signature(nms.func).parameters.keys()):
+        raise MmadError(
+            f"{nms.func.__name__} has no option {foreign[0]}, which the experiment or the command line sets: choose "
+            f"the other nms=..., or take the option out with '~nms.{foreign[0]}'."
+        )
+    nms(empty_segments(scored=True))
+    return nms
 
 
 def start_from(source: str, backbone: nn.Module, head: nn.Module, *, classes: int) -> None:
@@ -136,8 +154,8 @@ def detector_of(checkpoint: dict[str, Any], *, weights: str | None = None) -> tu
         weights: file of the frozen backbone's weights, if it is not where it was in training.
 
     Raises:
-        MmadError: the frozen weights are not those that the checkpoint was trained on, or pictures get their size in
-            another way than they did then.
+        MmadError: the frozen weights are not those that the checkpoint was trained on, or it holds them all, or
+            pictures get their size in another way than they did then.
     """
     told = checkpoint["mmad"]
     if told.get("resize", RESIZE) != RESIZE:
@@ -148,6 +166,8 @@ def detector_of(checkpoint: dict[str, Any], *, weights: str | None = None) -> tu
     cfg = OmegaConf.create(told["config"])
     taxonomy = Taxonomy(**{name: tuple(values) for name, values in told["taxonomy"].items()})
     if told["identity"] is None:
+        if weights is not None:
+            raise MmadError(f"weights={weights}: this checkpoint holds all of its weights itself; leave weights out.")
         cfg.backbone.weights = None
     elif weights is not None:
         cfg.backbone.weights = weights

@@ -58,7 +58,7 @@ def extract(cfg: DictConfig) -> None:
     from mmad.lit.stopping import leave_signals_alone
 
     if data.make is None:
-        warn(data.check(*dict.fromkeys(data.source.split_of.values()), assigned=False))
+        warn(data.check(*dict.fromkeys(data.source.split_of.values()), assignment=None))
     backbone = instantiate(cfg.backbone, _convert_="all").requires_grad_(False).eval()
     first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
     with alone_in(output) if first else nullcontext(), ended_by_signals("the same command goes on"):

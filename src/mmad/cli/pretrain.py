@@ -70,7 +70,7 @@ def _pretrain(cfg: DictConfig, folder: Path, earlier: "Earlier") -> None:
     if issubclass(kind, MaskedAutoencodingModule):
         warn(_check_videos(data))
     else:
-        warn(data.check_training(assigned=False, evaluated=False))
+        warn(data.check_training(assignment=None, evaluated=False))
         if issubclass(kind, RecognitionModule):
             _check_trimmed(cfg, data)
             needs["taxonomy"] = data.taxonomy
@@ -158,7 +158,7 @@ def _check_videos(data: "ClipDataModule") -> list[str]:
     """
     if data.make is None:
         data.validates = "val" in data.source.dealt.values()
-    return data.check(*(("train", "val") if data.validates else ("train",)), assigned=False)
+    return data.check(*(("train", "val") if data.validates else ("train",)), assignment=None)
 
 
 def _check_trimmed(cfg: DictConfig, data: "ClipDataModule") -> None:

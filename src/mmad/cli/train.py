@@ -130,6 +130,7 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
     from mmad.cli.surroundings import Surroundings, effective_batch
     from mmad.cli.tracking import log_pictures
     from mmad.data.balance import class_counts
+    from mmad.formats.weights_file import weights_path
     from mmad.lit.callbacks import Progress, SelfContained, TrainedEMA
     from mmad.lit.checkpoint_io import WholeCheckpoints
     from mmad.lit.costs import Costs, write_costs
@@ -139,9 +140,18 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
     from mmad.lit.stopping import Stopping, leave_signals_alone
 
     reporting = instantiate(cfg.report, _convert_="all")
-    if issubclass(get_class(cfg.backbone._target_), Features) != (data.resolution is None):
-        raise MmadError("backbone=features goes with data=features and with no other data; leave backbone=... out.")
-    remarks = data.check_training()
+    of_features = data.resolution is None
+    if issubclass(get_class(cfg.backbone._target_), Features) != of_features:
+        raise MmadError(
+            "data=features has been seen by a backbone before: add backbone=features adapter=frozen grid=features."
+            if of_features
+            else "backbone=features goes with data=features and with no other data; leave backbone=... out."
+        )
+    for option, source in (("backbone.weights", cfg.backbone.get("weights")), ("weights", cfg.weights)):
+        if source is not None and not source.startswith("builtin:"):
+            weights_path(source, option=option)  # before all videos are looked at
+    centers = {key: cfg.head[key] for key in ("center_radius", "filter_similar") if key in cfg.head}
+    remarks = data.check_training(assignment=centers or None)
     detector = build_detector(cfg, taxonomy=data.taxonomy)
     warn(remarks)
     told = recipe(cfg, detector, taxonomy=data.taxonomy)

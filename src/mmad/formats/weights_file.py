@@ -61,6 +61,24 @@ class LoadReport:
         return text
 
 
+def weights_path(source: str | Path, *, option: str) -> Path:
+    """Where a file of weights is.
+
+    Args:
+        source: the file.
+        option: that names it, for the error message.
+
+    Raises:
+        MmadError: there is none.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        raise MmadError(f"{path} is a folder; pass the file of weights in it, such as {path / 'model.safetensors'}.")
+    if not path.is_file():
+        raise MmadError(f"There is no file of weights at {path}; correct {option} or download the file there.")
+    return path
+
+
 def read_weights(source: str | Path, *, option: str) -> WeightsFile:
     """What a .safetensors file or one that `torch.load` reads holds.
 
@@ -71,11 +89,7 @@ def read_weights(source: str | Path, *, option: str) -> WeightsFile:
     Raises:
         MmadError: the file is missing, damaged, or something else than tensors by name.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        raise MmadError(f"{path} is a folder; pass the file of weights in it, such as {path / 'model.safetensors'}.")
-    if not path.is_file():
-        raise MmadError(f"There is no file of weights at {path}; correct {option} or download the file there.")
+    path = weights_path(source, option=option)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if path.suffix == ".safetensors":

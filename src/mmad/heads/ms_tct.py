@@ -96,7 +96,7 @@ class MSTCT(nn.Module):
         thresholds, smoothing, score_threshold: see `segments_of`.
 
     Raises:
-        MmadError: `channels` does not suit the heads, or `smoothing` is even.
+        MmadError: `channels` does not suit the heads, `smoothing` is even, or there are no thresholds.
 
     Source: Dai et al., MS-TCT (CVPR 2022); defaults of its Charades setting.
     """
@@ -125,6 +125,8 @@ class MSTCT(nn.Module):
             )
         if smoothing < 1 or smoothing % 2 == 0:
             raise MmadError(f"head.smoothing={smoothing}: give an odd number of steps, such as 5; 1 for none.")
+        if not thresholds:
+            raise MmadError("head.thresholds is empty, so nothing would be found: give scores such as [0.3,0.5,0.7].")
         self.classes, self.heat_weight = classes, heat_weight
         self.thresholds, self.smoothing, self.score_threshold = tuple(thresholds), smoothing, score_threshold
         widths = [in_channels, *(channels * 3**n // 2**n for n in range(STAGES))]

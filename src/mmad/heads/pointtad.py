@@ -123,7 +123,7 @@ class PointTAD(nn.Module):
         classes_per_query: best classes of a query that become segments.
 
     Raises:
-        MmadError: `channels` or `points` does not fit.
+        MmadError: `channels`, `points` or `classes_per_query` does not fit.
 
     Source: Tan et al., PointTAD (NeurIPS 2022); defaults of its MultiTHUMOS setting.
     """
@@ -152,6 +152,8 @@ class PointTAD(nn.Module):
             )
         if points <= BOUNDARY_POINTS:
             raise MmadError(f"head.points={points}: give more than {BOUNDARY_POINTS}, such as 21.")
+        if classes_per_query < 1:
+            raise MmadError(f"head.classes_per_query={classes_per_query}: give 1 at least.")
         self.classes, self.window = classes, window
         self.dense_weight, self.classes_per_query = dense_weight, min(classes_per_query, classes)
         self.project = nn.Linear(in_channels, channels) if in_channels != channels else nn.Identity()
@@ -181,7 +183,14 @@ class PointTAD(nn.Module):
         Args:
             feats_BCT: (B, in_channels, T).
             mask_BT: (B, T) bool, True = valid step; valid steps come first, and each clip has one.
+
+        Raises:
+            MmadError: T is longer than the window.
         """
+        if (steps := feats_BCT.shape[2]) > self.window:
+            raise MmadError(
+                f"A window of {steps} feature steps is longer than head.window={self.window}: set that to the longest."
+            )
         valid_BT1, clips = mask_BT[..., None], mask_BT.shape[0]
         feats_BTC = self.project(feats_BCT.transpose(1, 2) * valid_BT1) * valid_BT1
         dense_BTC = self.dense_conv(feats_BTC.transpose(1, 2)).transpose(1, 2)

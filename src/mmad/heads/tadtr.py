@@ -123,7 +123,7 @@ class TadTR(nn.Module):
         max_proposals: decoded segments of one clip at most.
 
     Raises:
-        MmadError: `channels` does not fit.
+        MmadError: `channels` or `bins` does not fit.
 
     Source: Liu et al., TadTR (TIP 2022); defaults of its THUMOS14 setting.
     """
@@ -152,6 +152,8 @@ class TadTR(nn.Module):
                 f"head.channels={channels} cannot be split into {GROUPS} groups and head.heads={heads} heads: choose a "
                 f"multiple of both."
             )
+        if bins < 1:
+            raise MmadError(f"head.bins={bins}: give 1 at least, such as 16.")
         self.window, self.bins, self.published, self.max_proposals = window, bins, published, max_proposals
         self.conv = nn.Conv1d(in_channels, channels, 1)
         self.norm = MaskedGroupNorm(GROUPS, channels)

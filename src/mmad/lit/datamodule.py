@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import Compose
 from mmad.annotations import Clip
 from mmad.checks.examine import examine
 from mmad.checks.faults import KINDS
+from mmad.checks.rules import ASSIGNMENT
 from mmad.data.balance import repeat_factors, repeat_share
 from mmad.data.cache import DiskFrames, FileFrames, Frames, MemoryFrames
 from mmad.data.clips import Batch, EvaluationWindows, Item, TrainingClips, Transform, collate, shuffle_labels
@@ -170,14 +171,15 @@ class ClipDataModule(L.LightningDataModule):
         clips = self.clips("train")
         return shuffle_labels(clips, seed=self.seed) if self.control == "shuffled" else clips
 
-    def check(self, *splits: str, assigned: bool = True) -> list[str]:
+    def check(self, *splits: str, assignment: Mapping[str, Any] | None = ASSIGNMENT) -> list[str]:
         """The quick part of the data check, so that faults show before long work: annotations, and videos' headers.
 
         Data that the project draws itself are not checked: they may not be there yet.
 
         Args:
             splits: names of the splits that are needed.
-            assigned: whether instances are learned by assigning them to points.
+            assignment: settings of `lost` where instances are learned by assigning them to points; None where they are
+                not.
 
         Returns:
             A sentence for each kind of fault that does not stand in the way.
@@ -191,7 +193,7 @@ class ClipDataModule(L.LightningDataModule):
             assert isinstance(self.source, FeatureSource)
             self.source.check_grid(self.grid)
         found = examine(
-            partial(self.make_source, self.root), grid=self.grid, splits=splits, needed=splits, assigned=assigned
+            partial(self.make_source, self.root), grid=self.grid, splits=splits, needed=splits, assignment=assignment
         )
         if blocking := [fault for fault in found.faults if fault.blocks]:
             more = f" ({len(blocking)} faults; mmad-data task=check lists all of them)" if blocking[1:] else ""
@@ -205,11 +207,11 @@ class ClipDataModule(L.LightningDataModule):
             remarks.append(f"{title}{first.message}")
         return remarks
 
-    def check_training(self, *, assigned: bool = True, evaluated: bool = True) -> list[str]:
+    def check_training(self, *, assignment: Mapping[str, Any] | None = ASSIGNMENT, evaluated: bool = True) -> list[str]:
         """Checks what a training run needs, ground truth for every decision included.
 
         Args:
-            assigned: as for `check`.
+            assignment: as for `check`.
             evaluated: whether the run ends on `evaluate_split`.
 
         Returns:
@@ -219,7 +221,7 @@ class ClipDataModule(L.LightningDataModule):
             MmadError: as `check`, or a split has no instance.
         """
         splits = dict.fromkeys(("train", "val", self.evaluate_split) if evaluated else ("train", "val"))
-        remarks = self.check(*splits, assigned=assigned)
+        remarks = self.check(*splits, assignment=assignment)
         if self.make is None:
             for split in splits:
                 if not any(clip.instances for clip in self.clips(split)):
