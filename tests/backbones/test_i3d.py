@@ -8,9 +8,24 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmad.backbones.i3d import I3D, Pool, Unit, padded
+from mmad.backbones.i3d import I3D, Mixed, Pool, Unit, padded
 from mmad.errors import MmadError
 from small_backbones import i3d, i3d_pointtad, scattered, video
+
+
+def test_a_mixed_block_joins_its_branches_in_the_published_order() -> None:
+    mixed = scattered(Mixed(4, (1, 2, 3, 2, 3, 2))).double().eval()
+    x = torch.randn(1, 4, 3, 5, 5, dtype=torch.float64).relu()
+
+    def unit(name: str, x: torch.Tensor) -> torch.Tensor:
+        own = {key: value for key, value in mixed.get_submodule(name).state_dict().items()}
+        y = F.conv3d(x, own["conv3d.weight"], padding=own["conv3d.weight"].shape[-1] // 2)
+        norm = [own[f"bn.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+        return F.batch_norm(y, *norm, eps=1e-3).relu()
+
+    pooled = F.max_pool3d(F.pad(x, (1,) * 6), 3, 1)
+    branches = [unit("b0", x), unit("b1b", unit("b1a", x)), unit("b2b", unit("b2a", x)), unit("b3b", pooled)]
+    torch.testing.assert_close(mixed(x), torch.cat(branches, dim=1))
 
 
 def test_parameters_and_sizes_are_the_published_ones() -> None:

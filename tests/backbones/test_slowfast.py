@@ -29,6 +29,26 @@ def test_parameters_are_as_many_as_published(settings: dict, millions: float) ->
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=5e-4)
 
 
+def test_the_slow_pathway_gets_the_fast_one_without_norm_or_activation() -> None:
+    model = scattered(slowfast()).double().eval()
+    got: dict[str, tuple[Tensor, Tensor]] = {}
+    for name in ("slow_path.conv1", "fast_path.conv1", "slow_path.layer1.0"):
+        model.get_submodule(name).register_forward_hook(
+            lambda _, args, out, name=name: got.update({name: (args[0], out)})
+        )
+    with torch.no_grad():
+        model(video(1, 16))
+        slow, fast = (
+            F.max_pool3d(got[f"{path}_path.conv1"][1].clamp(min=0), (1, 3, 3), (1, 2, 2), (0, 1, 1))
+            for path in ("slow", "fast")
+        )
+        weight = model.get_parameter("slow_path.conv1_lateral.conv.weight")
+        lateral = F.conv3d(fast, weight, stride=(8, 1, 1), padding=(2, 0, 0))
+    assert (lateral < 0).any()
+    assert (got["slow_path.conv1"][1] < 0).any()
+    torch.testing.assert_close(got["slow_path.layer1.0"][0], torch.cat([slow, lateral], dim=1))
+
+
 def test_maps_have_the_published_sizes_and_names() -> None:
     with torch.device("meta"):
         model = SlowFast(**R50, tau=8, lateral_kernel=5)

@@ -31,6 +31,13 @@ def test_parameters_are_as_many_as_published() -> None:
     assert {k: v.shape for k, v in plain.state_dict().items()} == names
 
 
+def test_every_window_has_the_bias_of_its_places() -> None:
+    """What torchvision's class does wrong with windows that are cut to a small map, see `WindowAttention`."""
+    found = [module for module in swin().modules() if isinstance(module, ShiftedWindowAttention3d)]
+    assert found
+    assert all(isinstance(module, WindowAttention) for module in found)
+
+
 def test_it_computes_what_torchvision_does() -> None:
     torch.manual_seed(0)
     reference = scattered(torchvision_swin()).eval()

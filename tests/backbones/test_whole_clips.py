@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from mmad.adapters.standard import StandardAdapter
-from mmad.backbones.whole_clips import NORMS, at_own_length, resized
+from mmad.backbones.whole_clips import IMAGENET, NORMS, at_own_length, resized
 from mmad.cli.entry import conf_dir, prepare_environment
 from mmad.errors import MmadError
 from small_backbones import FAMILY, scattered, video
@@ -26,6 +26,24 @@ def build(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 def masks(steps: list[int], length: int) -> torch.Tensor:
     return torch.arange(length) < torch.tensor(steps)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "scale"),
+    [
+        ("slowfast", "fast_path.conv1", IMAGENET),
+        ("i3d", "Conv3d_1a_7x7", ((127.5,) * 3, (127.5,) * 3)),
+        ("i3d_pointtad", "Conv3d_1a_7x7", ((127.5,) * 3, (127.5,) * 3)),
+    ],
+)
+def test_a_network_is_shown_red_green_blue(name: str, first: str, scale: tuple[tuple[float, ...], ...]) -> None:
+    model, seen = FAMILY[name]().eval(), []
+    model.get_submodule(first).register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    rgb = torch.tensor([255, 51, 0], dtype=torch.uint8)
+    with torch.no_grad():
+        model(rgb.view(1, 3, 1, 1, 1).expand(1, 3, 16, 32, 32))
+    mean, std = map(torch.tensor, scale)
+    torch.testing.assert_close(seen[0][0, :, 0, 0, 0], (rgb - mean) / std)
 
 
 def test_a_clip_is_seen_as_if_it_were_alone(build: Callable[..., Any]) -> None:

@@ -19,6 +19,17 @@ from numbered import copy_packets, shown_numbers, write_numbered, write_pictures
 
 HALF_RATE = [round(i * 1000 / 30) for i in range(30)] + [round(1000 + i * 1000 / 15) for i in range(30)]
 
+
+@pytest.mark.parametrize("reader", [decord_reader, pyav_reader])
+def test_red_comes_before_blue(reader: ModuleType, tmp_path: Path) -> None:
+    red = np.zeros((64, 64, 3), np.uint8)
+    red[..., 0] = 255
+    path = write_pictures(tmp_path / "red.mp4", [red] * 4)
+    first, *others = reader.read(path, np.arange(4), height=64, width=64).mean((0, 1, 2))
+    assert first > 200
+    assert max(others) < 60
+
+
 ORDINARY: dict[str, dict] = {
     "B-frames.mp4": {},
     "long GOP.mp4": {"frames": 120, "options": {"g": "1000", "bf": "8"}},

@@ -18,6 +18,7 @@ from mmad.heads.tadtr import TadTR
 from mmad.heads.temporalmaxer import TemporalMaxer
 from mmad.heads.tridet import TriDet
 from mmad.heads.videomamba import VideoMamba
+from mmad.layers import processes
 from mmad.nms import soft_nms
 from mmad.segments import Segments, empty_segments
 
@@ -171,8 +172,31 @@ def test_clips_without_ground_truth_train(build: Build):
     head = built(build).train()
     loss = total(head.loss(head(*clips(16, 9, steps=16)), [empty_segments(), empty_segments()]))
     loss.backward()
-    assert loss > 0
-    assert [name for name, p in head.named_parameters() if p.grad is None] == []
+    assert 0 < loss < torch.inf
+    assert [name for name, p in head.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
+
+
+@pytest.mark.parametrize("build", [tadtr, pointtad, ms_tct])
+def test_two_processes_have_the_losses_of_one(build: Build, monkeypatch: pytest.MonkeyPatch):
+    """Each sees every second clip; all of them divide by what they have together."""
+    head = built(build)
+    feats, mask = clips(16, 9, 16, 5, steps=16)
+    whole = head.loss(head(feats, mask), TARGETS)
+    monkeypatch.setattr(processes, "process", lambda: (0, 2))
+
+    def loss(rank: int, reduce: Callable[[torch.Tensor], None]) -> dict[str, torch.Tensor]:
+        monkeypatch.setattr(torch.distributed, "all_reduce", reduce)
+        return head.loss(head(feats[rank::2], mask[rank::2]), TARGETS[rank::2])
+
+    counts: tuple[list[float], list[float]] = ([], [])
+    for rank in range(2):
+        loss(rank, lambda total, rank=rank: counts[rank].append(total.item()))
+    parts = []
+    for rank in range(2):
+        sums = iter([sum(pair) for pair in zip(*counts, strict=True)])
+        parts.append(loss(rank, lambda total, sums=sums: total.fill_(next(sums))))
+    for name in whole:
+        torch.testing.assert_close((parts[0][name] + parts[1][name]) / 2, whole[name])
 
 
 @everyone

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmad.errors import MmadError
 from mmad.heads.checkpoints import load_head_weights
-from mmad.heads.pointtad import PointTAD, QueryPredictions, spanned
+from mmad.heads.pointtad import PointTAD, QueryPredictions, _costs, spanned
 from mmad.segments import Segments, empty_segments
 
 C, K, W, Q, P, L, H, INNER, HIDDEN = 8, 3, 10, 3, 7, 2, 2, 4, 12
@@ -280,54 +280,72 @@ def predictions(clips: int, *, layers: int = L) -> QueryPredictions:
 TARGETS = [truth((1.0, 4.0, 0), (3.0, 9.0, 2)), truth((0.5, 5.5, 1)), empty_segments()]
 
 
-def test_losses_equal_those_of_the_best_of_all_pairings() -> None:
+def test_losses_and_gradients_equal_those_of_the_best_of_all_pairings() -> None:
     outputs = predictions(3)
     losses = small(dense_weight=2.0).loss(outputs, TARGETS)
     instances = 3
-    cls = l1 = tiou = 0.0
+    given = (outputs.logits_LBQK, outputs.segments_LBQ2, outputs.dense_BTK)
+    logits, segments, dense = (tensor.detach().double().requires_grad_() for tensor in given)
+    expected = dict.fromkeys(("cls", "l1", "tiou", "dense"), torch.zeros((), dtype=torch.float64))
     for layer in range(L):
-        weighted = weights = 0.0
+        weighted, weights = torch.zeros((), dtype=torch.float64), 0.0
         for clip, target in enumerate(TARGETS):
-            logits = outputs.logits_LBQK[layer, clip].tolist()
-            told = outputs.segments_LBQ2[layer, clip].tolist()
-            true = [(s / W, e / W) for s, e in target["segments"].tolist()]
+            log_p = logits[layer, clip].log_softmax(1)
             labels = target["labels"].tolist()
-            log_p = [[x - math.log(sum(map(math.exp, row))) for x in row] for row in logits]
+            true = target["segments"].double() / W
 
-            def pair(query: int, instance: int, told: list = told, true: list = true) -> tuple[float, float]:
+            def pair(
+                query: int, instance: int, told: Tensor = segments[layer, clip], true: Tensor = true
+            ) -> tuple[Tensor, Tensor]:
                 (s, e), (a, b) = told[query], true[instance]
-                overlap = max(min(e, b) - max(s, a), 0.0)
-                distance = abs((s + e) / 2 - (a + b) / 2) + abs((e - s) - (b - a))
+                overlap = (min(e, b) - max(s, a)).clamp(min=0)
+                distance = ((s + e) / 2 - (a + b) / 2).abs() + ((e - s) - (b - a)).abs()
                 return distance, overlap / ((e - s) + (b - a) - overlap)
 
-            def cost(queries: tuple[int, ...], log_p: list = log_p, labels: list = labels, pair=pair) -> float:
-                parts = [(pair(q, i), math.exp(log_p[q][labels[i]])) for i, q in enumerate(queries)]
-                return sum(5 * distance - 5 * overlap - 10 * p for (distance, overlap), p in parts)
+            def cost(queries: tuple[int, ...], log_p: Tensor = log_p, labels: list = labels, pair=pair) -> float:
+                parts = [(*pair(q, i), log_p[q, labels[i]].exp()) for i, q in enumerate(queries)]
+                return sum((5 * distance - 5 * overlap - 10 * p).item() for distance, overlap, p in parts)
 
             best = min(itertools.permutations(range(Q), len(labels)), key=cost)
             wanted = {query: labels[instance] for instance, query in enumerate(best)}
             for query in range(Q):
                 weight = 1.0 if query in wanted else 0.1
-                weighted += -weight * log_p[query][wanted.get(query, K)]
+                weighted = weighted - weight * log_p[query, wanted.get(query, K)]
                 weights += weight
             for instance, query in enumerate(best):
                 distance, overlap = pair(query, instance)
-                l1 += distance / instances
-                tiou += (1 - overlap) / instances
-        cls += weighted / weights
-    dense = count = 0.0
+                expected["l1"] = expected["l1"] + 5 * distance / instances
+                expected["tiou"] = expected["tiou"] + 5 * (1 - overlap) / instances
+        expected["cls"] = expected["cls"] + weighted / weights
+    steps = outputs.mask_BT.sum().item() * K
     for clip, target in enumerate(TARGETS):
         for step, label in itertools.product(range(W), range(K)):
             if outputs.mask_BT[clip, step]:
                 spans = zip(target["segments"].tolist(), target["labels"].tolist(), strict=True)
                 inside = any(s <= step + 0.5 < e and own == label for (s, e), own in spans)
-                logit = outputs.dense_BTK[clip, step, label].item()
-                dense += math.log(1 + math.exp(-logit if inside else logit))
-                count += 1
-    assert losses["cls"].item() == pytest.approx(cls, rel=1e-5)
-    assert losses["l1"].item() == pytest.approx(5 * l1, rel=1e-5)
-    assert losses["tiou"].item() == pytest.approx(5 * tiou, rel=1e-5)
-    assert losses["dense"].item() == pytest.approx(2 * dense / count, rel=1e-5)
+                logit = dense[clip, step, label]
+                expected["dense"] = expected["dense"] + 2 * (1 + (-logit if inside else logit).exp()).log() / steps
+    for name, loss in losses.items():
+        assert loss.item() == pytest.approx(expected[name].item(), rel=1e-5)
+        ours = torch.autograd.grad(loss, given, allow_unused=True, retain_graph=True)
+        theirs = torch.autograd.grad(expected[name], (logits, segments, dense), allow_unused=True, retain_graph=True)
+        for one, other in zip(ours, theirs, strict=True):
+            assert (one is None or not one.any()) == (other is None or not other.any())
+            if one is not None and other is not None:
+                torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-6)
+
+
+def test_costs_equal_plain_loops() -> None:
+    outputs, target = predictions(1), TARGETS[0]
+    (cost_LQM,) = _costs(outputs, [target["segments"] / W], [target["labels"]])
+    for layer, query, instance in itertools.product(range(L), range(Q), range(2)):
+        start, end = outputs.segments_LBQ2[layer, 0, query].tolist()
+        first, last = (target["segments"][instance] / W).tolist()
+        p = outputs.logits_LBQK[layer, 0, query].softmax(0)[target["labels"][instance]].item()
+        overlap = max(0.0, min(end, last) - max(start, first))
+        tiou = overlap / (end - start + last - first - overlap)
+        l1 = abs((start + end - first - last) / 2) + abs(end - start - last + first)
+        assert cost_LQM[layer, query, instance].item() == pytest.approx(5 * l1 + 5 * (1 - tiou) - 10 * p, abs=1e-5)
 
 
 def test_all_layers_learn_from_a_single_clip() -> None:

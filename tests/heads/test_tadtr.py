@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmad.errors import MmadError
 from mmad.heads.checkpoints import load_head_weights
-from mmad.heads.tadtr import QueryPredictions, TadTR
+from mmad.heads.tadtr import QueryPredictions, TadTR, _costs
 from mmad.layers import drop
 from mmad.segments import Segments, empty_segments
 
@@ -52,6 +52,13 @@ def test_parameters_of_the_published_size() -> None:
         head = TadTR(in_channels=2304, classes=52, window=128)
     # 256 more than OpenTAD's, whose convolution has no bias.
     assert sum(parameter.numel() for parameter in head.parameters()) == 8_760_026
+
+
+def test_parameters_of_the_published_size_with_and_without_actionness() -> None:
+    with torch.device("meta"):
+        head = TadTR(in_channels=2048, classes=20, window=128)
+    own = sum(parameter.numel() for parameter in head.actionness.parameters())
+    assert (sum(parameter.numel() for parameter in head.parameters()) - own, own) == (7_546_713, 1_114_881)
 
 
 def test_initial_values() -> None:
@@ -345,6 +352,21 @@ def test_published_reads_padding_up_to_the_window_and_the_default_does_not() -> 
     assert (outputs[True] - outputs[False]).norm() / outputs[False].norm() > 0.01
     whole = [randomised(small(published=on))(torch.ones(1, IN, W), prefix_mask(W, steps=W)) for on in (False, True)]
     assert torch.equal(whole[0].logits_LBQK, whole[1].logits_LBQK)
+
+
+def test_costs_equal_plain_loops() -> None:
+    outputs, target = predictions(layers=2, clips=1), truth((2.0, 5.0, 0), (6.0, 6.5, 1))
+    (cost_LQM,) = _costs(outputs, [target["segments"] / W], [target["labels"]])
+    for layer, query, instance in itertools.product(range(2), range(4), range(2)):
+        start, end = outputs.segments_LBQ2[layer, 0, query].tolist()
+        first, last = (target["segments"][instance] / W).tolist()
+        p = outputs.logits_LBQK[layer, 0, query, target["labels"][instance]].sigmoid().item()
+        overlap = max(0.0, min(end, last) - max(start, first))
+        tiou = overlap / (end - start + last - first - overlap)
+        focal = -0.25 * (1 - p) ** 2 * math.log(p) + 0.75 * p**2 * math.log(1 - p)
+        l1 = abs((start + end - first - last) / 2) + abs(end - start - last + first)
+        expected = 6 * focal + 5 * l1 + 2 * (1 - tiou)
+        assert cost_LQM[layer, query, instance].item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_window_too_long_names_the_fix() -> None:

@@ -124,7 +124,7 @@ class PointDeformation(nn.Module):
             position_BQPS = torch.minimum((share_BQPS * (self.window - 1)).clamp(min=0), last_B111)
             weights_BQPS = weights_BQ2S.softmax(dim=3)[:, :, group_P]
             sampler_BQPT = (weights_BQPS[..., None] * hats(position_BQPS, feats_BTC.shape[1])).sum(dim=3)
-        return (sampler_BQPT.flatten(1, 2) @ feats_BTC.to(sampler_BQPT.dtype)).unflatten(1, points_BQP.shape[1:])
+            return (sampler_BQPT.flatten(1, 2) @ feats_BTC.to(sampler_BQPT.dtype)).unflatten(1, points_BQP.shape[1:])
 
 
 class ParallelMixing(nn.Module):
