@@ -164,6 +164,15 @@ def test_figures_of_an_earlier_table_do_not_stay(command: Command, sweep: Path) 
     assert "data:image/png" in (sweep / "table.html").read_text()
 
 
+def test_runs_of_several_folders_make_one_table(command: Command, sweep: Path) -> None:
+    for adapter in ("dsta", "tia"):
+        Path(adapter).mkdir()
+        for run in sweep.glob(f"adapter={adapter}*"):
+            shutil.move(run, Path(adapter) / run.name)
+    assert command("mmad-report", "runs=[dsta,tia]", "output=out", *LIGHT) == 0
+    assert {run["folder"].split("/")[0] for run in record("out")["runs"]} == {"dsta", "tia"}
+
+
 def test_the_page_does_not_tell_the_users_folders(command: Command, sweep: Path, tmp_path: Path) -> None:
     assert command("mmad-report", f"runs={sweep}", f"output={tmp_path / 'out'}", *LIGHT) == 0
     assert str(tmp_path) not in Path("out/table.html").read_text()
@@ -174,6 +183,7 @@ def test_the_page_does_not_tell_the_users_folders(command: Command, sweep: Path,
     [
         (["runs=nowhere"], "runs=nowhere is not a folder"),
         (["runs=empty"], "runs=empty holds no run of mmad-train; name the folder of a run or a sweep"),
+        (["runs=[sweep,empty]"], "runs= names several folders, so the table needs one of its own: add output=FOLDER"),
         (["runs=sweep", "output=taken"], "output=taken is a file"),
         (["runs=sweep", "draws=-1"], "draws=-1: expected 0 or more"),
         (["runs=sweep", "figures=[gif]"], "figures=gif: choose from png, svg, pdf"),

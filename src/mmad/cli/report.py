@@ -1,5 +1,6 @@
 """`mmad-report`: a table of the settings that a folder holds runs of, beside a paper's numbers."""
 
+import itertools
 import json
 import os
 import re
@@ -39,7 +40,12 @@ def with_words(arguments: Sequence[str]) -> list[str]:
 
 def report(cfg: DictConfig) -> None:
     """Collects runs, compares their settings, and writes the table in every form."""
-    folder = Path(cfg.runs).expanduser()
+    folders = [Path(each).expanduser() for each in ([cfg.runs] if isinstance(cfg.runs, str) else cfg.runs)]
+    if len(folders) > 1:
+        folders = [each.absolute() for each in folders]
+        if cfg.output is None:
+            raise MmadError("runs= names several folders, so the table needs one of its own: add output=FOLDER")
+    folder = Path(os.path.commonpath(folders))
     output = folder if cfg.output is None else Path(cfg.output).expanduser()
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         raise MmadError("mmad-report makes one table at a time; leave -m out")
@@ -57,9 +63,10 @@ def report(cfg: DictConfig) -> None:
     choice = str(HydraConfig.get().runtime.choices["table"])
     node: Any = OmegaConf.to_container(cfg.table, resolve=True)
     plan = plan_of(choice, node)
-    runs = find_runs(folder)
-    if not runs:
-        raise MmadError(f"runs={folder} holds no run of mmad-train; name the folder of a run or a sweep")
+    found = [find_runs(each) for each in folders]
+    if empty := [each for each, those in zip(folders, found, strict=True) if not those]:
+        raise MmadError(f"runs={empty[0]} holds no run of mmad-train; name the folder of a run or a sweep")
+    runs = list(itertools.chain.from_iterable(found))
     name, baseline = folder.resolve().name, None if cfg.baseline is None else str(cfg.baseline)
     arrangement = arrange(group(runs), plan, baseline=baseline, title=f"Settings in {name}")
     truths = _Truths()

@@ -136,8 +136,10 @@ def _other_data(arrangement: Arrangement) -> list[str]:
     if arrangement.source is None or not any(row.paper for row in arrangement.rows):
         return []
     told = f"The paper's numbers: {arrangement.source}."
-    if foreign := sorted(str(each) for each in data if each != "mma52"):
+    if foreign := sorted(str(each) for each in data if each not in ("mma52", "features")):
         told += f" The runs here are on data={_listed(foreign)}, so the two are not to be compared with each other."
+    if "features" in data:
+        told += " Features do not say here whose clips they are of; unless of MMA-52, the two are not to be compared."
     return [told]
 
 

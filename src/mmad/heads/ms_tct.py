@@ -3,11 +3,13 @@
 Our *head* is all that follows the features: temporal encoder, mixer and classification module.
 
 The method is made for labels of single steps. What turns its scores into segments is not published and is ours: see
-`segments_of`. Without padding the network is the published one. Otherwise the authors' code lets padding take part in
-attention, convolutions and losses, while here the output for a clip depends on its valid steps only. Their loss of the
-heat map compares each clip of a batch with the centres of all; here it has its own. Their mixer has a fourth linear map
-that nothing reads; here there is none. A step's label is that of its middle, and an instance's centre lies in the step
-that holds it, where theirs are those of the step's first instant and of the following step.
+`segments_of`. Without padding, and where the number of steps is a multiple of 8, the network is the published one; of
+other numbers, stages of fewer steps are stretched to them by other factors there. With padding the authors' code lets
+padding take part in attention, convolutions and losses, while here the output for a clip depends on its valid steps
+only. Their loss of the heat map compares each clip of a batch with the centres of all; here it has its own. Their mixer
+has a fourth linear map that nothing reads; here there is none. A step's label is that of its middle, and an instance's
+centre lies in the step that holds it, where theirs are those of the step's first instant and of the following step.
+Scores of steps cannot tell two instances of a class that touch or overlap from one.
 
 Source: Dai et al., "MS-TCT: multi-scale temporal ConvTransformer for action detection" (CVPR 2022).
 

@@ -3,7 +3,10 @@
 Our *head* is all that follows the features: what OpenTAD calls projection and transformer, and the authors the model.
 
 By default the output for a clip depends on its valid steps only: the group norm runs over them, and others are read as
-zeros. `published` does as OpenTAD, where windows have a fixed length, of which padding is a part like any other.
+zeros. `published` does as OpenTAD, where windows have a fixed length, of which padding is a part like any other. Two
+things stay ours: the parts of a segment that begin after the window's last step read that step, where OpenTAD has zeros
+beyond it, and a reference is kept before its sigmoid, which OpenTAD inverts, clamped to 1e-5. Dropout after the
+attention among queries and the initial values are the authors', where OpenTAD's differ.
 
 Places and lengths are shares of the window, as in OpenTAD, and not of what the longest clip of a batch is padded to: a
 share then is the same time in all clips, whatever their neighbours.
