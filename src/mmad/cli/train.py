@@ -130,7 +130,6 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
     from mmad.cli.surroundings import Surroundings, effective_batch
     from mmad.cli.tracking import log_pictures
     from mmad.data.balance import class_counts
-    from mmad.formats.weights_file import weights_path
     from mmad.lit.callbacks import Progress, SelfContained, TrainedEMA
     from mmad.lit.checkpoint_io import WholeCheckpoints
     from mmad.lit.costs import Costs, write_costs
@@ -147,9 +146,6 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
             if of_features
             else "backbone=features goes with data=features and with no other data; leave backbone=... out."
         )
-    for option, source in (("backbone.weights", cfg.backbone.get("weights")), ("weights", cfg.weights)):
-        if source is not None and not source.startswith("builtin:"):
-            weights_path(source, option=option)  # before all videos are looked at
     centers = {key: cfg.head[key] for key in ("center_radius", "filter_similar") if key in cfg.head}
     remarks = data.check_training(assignment=centers or None)
     detector = build_detector(cfg, taxonomy=data.taxonomy)
@@ -249,11 +245,17 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
 
 
 def prepared(cfg: DictConfig) -> "ClipDataModule":
-    """Checks the device, seeds, and gives the data."""
+    """Checks the device and that files of weights are there, seeds, and gives the data."""
     check_device(cfg.trainer)
     import lightning as L
     from hydra.utils import instantiate
 
+    from mmad.formats.weights_file import weights_path
+
+    # Looking at all videos, which comes next, may take minutes.
+    for option, source in (("backbone.weights", cfg.backbone.get("weights")), ("weights", cfg.get("weights"))):
+        if source is not None and not str(source).startswith("builtin:"):
+            weights_path(source, option=option)
     quiet()
     launch_single_jobs()
     L.seed_everything(cfg.seed, workers=True, verbose=False)
