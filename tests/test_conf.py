@@ -93,38 +93,54 @@ def test_a_head_is_as_small_on_features_of_the_demo_as_on_the_demo() -> None:
         assert demo == features
 
 
-PUBLISHED = {
+PUBLISHED: dict[str, dict[str, Any]] = {
     "table3_tadtr": {
         "optimizer": {"backbone_lr": 5e-6, "head_lr": 1e-4, "weight_decay": 1e-4},
         "nms": {"sigma": 0.4, "voting_threshold": 0.95},
         "trainer": {"gradient_clip_val": 0.1},
+        "data": {"resolution": 96},
+        "windows": 4,
     },
     "table3_pointtad": {
         "optimizer": {"backbone_lr": 1e-5, "head_lr": 2e-4, "weight_decay": 1e-4},
         "nms": {"tiou_threshold": 1.0, "min_score": 0.0, "max_per_class": 200},
         "trainer": {"gradient_clip_val": 0.1},
+        "data": {"resolution": 192},
+        "windows": 24,
     },
     "table3_ms_tct": {
         "optimizer": {"head_lr": 1e-4, "weight_decay": 0.0},
         "nms": {},
         "trainer": {"gradient_clip_val": None},
+        "windows": 32,
     },
+    "table3_re2tal_swin_t": {"data": {"resolution": 224}, "windows": 8},
+    "table3_re2tal_slowfast101": {"data": {"resolution": 224}, "windows": 8},
 }
 
 
 @pytest.mark.parametrize("experiment", list(PUBLISHED))
 def test_an_experiment_sets_what_its_method_was_published_with(experiment: str) -> None:
-    """Beside the demo's optimiser, which has other options, all but that of AdamW."""
+    """On the demo neither AdamW's options, as its optimiser is another one, nor the size of pictures."""
     real = composed("train", [f"experiment={experiment}", "data=mma52", "data.root=x"])
     demo = composed("train", [f"experiment={experiment}"])
-    for group, settings in PUBLISHED[experiment].items():
+    groups = dict(PUBLISHED[experiment])
+    assert (real["effective_batch"], demo["effective_batch"]) == (groups.pop("windows"), 8)
+    for group, settings in groups.items():
         assert settings == {name: real[group][name] for name in settings}
-        if group != "optimizer":
+        if group not in ("optimizer", "data"):
             assert settings == {name: demo[group][name] for name in settings}
     assert demo["optimizer"] == composed("train", [])["optimizer"]
+    assert demo["data"] == composed("train", [])["data"] | {"grid": demo["data"]["grid"]}
     assert demo["optimizer"]["_target_"] == "mmad.lit.optimizers.muon"
     own = composed("train", [f"experiment={experiment}", "data=mma52", "data.root=x", "optimizer.weight_decay=0.7"])
     assert own["optimizer"]["weight_decay"] == 0.7
+
+
+def test_what_an_experiment_brings_besides_is_of_one_that_there_is() -> None:
+    names = {path.name for path in conf_dir().glob("experiment_*/*")}
+    assert names == {name for name in PUBLISHED}
+    assert names <= {path.stem for path in conf_dir().glob("experiment/*.yaml")}
 
 
 @pytest.mark.parametrize("path", sorted(conf_dir().glob("recipe_backbone/demo/*.yaml")), ids=lambda path: path.stem)

@@ -66,7 +66,7 @@ def check(dense: DenseDetector, grid: Grid, folder: Path, *, onnx: bool) -> None
         assert max(largest_differences(dense, runner, batches(dense, grid)).values()) <= TOLERANCE / 2
 
 
-LONG = ("tridet", "dyfadet", "pointtad")
+LONG = ("tridet", "dyfadet", "tadtr", "pointtad")
 QUICK = [pytest.param(head, marks=[pytest.mark.slow] if head in LONG else []) for head in HEADS]
 
 

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from mmad.backbones.features import Features
-from mmad.backbones.videomae import VideoMAE
+from mmad.backbones.i3d import I3D
+from mmad.backbones.slowfast import SlowFast
+from mmad.backbones.swin import Swin
 from mmad.data.grid import Grid
 from mmad.detector import Detector
 from mmad.errors import MmadError
@@ -104,7 +105,7 @@ def export_program(dense: DenseDetector, grid: Grid) -> ExportedProgram:
         MmadError: the head or the backbone cannot be exported.
     """
     backbone = dense.detector.backbone
-    if not isinstance(backbone, VideoMAE | Features):
+    if isinstance(backbone, I3D | SlowFast | Swin):
         raise MmadError(
             f"{type(backbone).__name__} cannot be exported, since it sees each clip at its own length, which no graph "
             f"of fixed shapes does; export a detector with a VideoMAE, or train one on this backbone's features."

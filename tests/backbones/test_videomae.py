@@ -250,12 +250,17 @@ def test_known_sizes_are_those_of_the_configuration() -> None:
         ({"trains": "adapters"}, r"trains=adapters but adapter=null"),
         ({"heads": 5}, r"embed_dim=24 cannot be split into heads=5"),
         ({"resolution": 12}, r"resolution=12x12 is smaller than one patch of 16"),
-        ({"resolution": (48, 40)}, r"48x40 cannot be cut into patches of 16 pixels.*set data\.resolution to multiples"),
     ],
 )
 def test_construction_errors(tiny: Any, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(MmadError, match=message):
         tiny(**settings)
+
+
+def test_what_no_patch_sees_is_told(tiny: Any) -> None:
+    with pytest.warns(UserWarning, match=r"48x40 cannot be cut into patches of 16 pixels.* to multiples of 16"):
+        model = tiny(resolution=(48, 40))
+    assert model.space == (3, 2)
 
 
 @pytest.mark.parametrize(

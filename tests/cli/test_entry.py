@@ -81,8 +81,6 @@ def bad_inputs(drawn: Path, folder: Path) -> list[tuple[list[str], str]]:
         ([*data, "grid.window=100"], "choose grid.window=112"),
         ([*data, "adapter.layer.beta=removed", "adapter.layer.gamma=removed"], "gamma"),
         ([*data, "data.control=stil"], "choose null, still or shuffled"),
-        ([*data, "nms=hard", "+nms.sigma=0.4"], "hard_nms has no option sigma"),
-        ([*data, "nms.voting_threshold=0"], "nms.voting_threshold=0: give a tIoU above 0"),
         ([*data, "trainer.accelerator=mps"], "torch sees no Apple GPU"),
         ([*data, "trainer.precision=bf16-true"], "choose 32-true, bf16-mixed, 16-mixed"),
         (["ckpt=nowhere"], "there is no checkpoint nowhere"),

@@ -169,8 +169,8 @@ def test_runs_of_several_folders_make_one_table(command: Command, sweep: Path) -
         Path(adapter).mkdir()
         for run in sweep.glob(f"adapter={adapter}*"):
             shutil.move(run, Path(adapter) / run.name)
-    assert command("mmad-report", "runs=[dsta,tia]", "output=out", *LIGHT) == 0
-    assert {run["folder"].split("/")[0] for run in record("out")["runs"]} == {"dsta", "tia"}
+    assert command("mmad-report", "runs=[dsta,tia,./tia]", "output=out", *LIGHT) == 0
+    assert [run["folder"].split("/")[0] for run in record("out")["runs"]] == ["dsta", "dsta", "tia", "tia"]
 
 
 def test_the_page_does_not_tell_the_users_folders(command: Command, sweep: Path, tmp_path: Path) -> None:
@@ -183,6 +183,8 @@ def test_the_page_does_not_tell_the_users_folders(command: Command, sweep: Path,
     [
         (["runs=nowhere"], "runs=nowhere is not a folder"),
         (["runs=empty"], "runs=empty holds no run of mmad-train; name the folder of a run or a sweep"),
+        (["runs=[]"], "runs=[] names no folder"),
+        (["runs=[sweep,../other]", "output=out"], "../other is not below the working folder"),
         (["runs=[sweep,empty]"], "runs= names several folders, so the table needs one of its own: add output=FOLDER"),
         (["runs=sweep", "output=taken"], "output=taken is a file"),
         (["runs=sweep", "draws=-1"], "draws=-1: expected 0 or more"),

@@ -4,6 +4,7 @@ Attention stays inside a chunk. Only the temporal convolution of an adapter, whi
 whole window, passes information over the border between two chunks.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
@@ -121,9 +122,10 @@ class VideoMAE(nn.Module):
         if min(height, width) < patch:
             raise MmadError(f"resolution={height}x{width} is smaller than one patch of {patch} pixels; enlarge it.")
         if height % patch or width % patch:
-            raise MmadError(
-                f"resolution={height}x{width} cannot be cut into patches of {patch} pixels, and the rest would not be "
-                f"seen; set data.resolution to multiples of {patch}, such as {16 * patch}."
+            warnings.warn(
+                f"resolution={height}x{width} cannot be cut into patches of {patch} pixels, so that the last rows or "
+                f"columns are not seen; set data.resolution to multiples of {patch}, such as {16 * patch}",
+                stacklevel=2,
             )
         if trains == "adapters" and adapter is None:
             raise MmadError(

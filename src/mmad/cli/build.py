@@ -26,7 +26,7 @@ from mmad.errors import MmadError
 from mmad.formats.weights_file import LoadReport
 from mmad.heads.checkpoints import HEAD, load_head_weights
 from mmad.prediction.video_detector import VideoDetector
-from mmad.segments import empty_segments
+from mmad.segments import Segments
 from mmad.taxonomy import Taxonomy
 
 UNTOLD = 0.1
@@ -46,7 +46,7 @@ def build_detector(cfg: DictConfig, *, taxonomy: Taxonomy) -> Detector:
 
 
 def _tried(nms: partial) -> NMS:
-    """An NMS whose options are known to be right before training, which ends with the first call of it.
+    """An NMS whose options are known to be right before training, after which it is called first.
 
     Raises:
         MmadError: it has no such option, or not with such a value.
@@ -56,7 +56,11 @@ def _tried(nms: partial) -> NMS:
             f"{nms.func.__name__} has no option {foreign[0]}, which the experiment or the command line sets: choose "
             f"the other nms=..., or take the option out with '~nms.{foreign[0]}'."
         )
-    nms(empty_segments(scored=True))
+    one: Segments = {"segments": torch.tensor([[0.0, 1.0]]), "labels": torch.tensor([0]), "scores": torch.tensor([1.0])}
+    try:
+        nms(one)
+    except TypeError as error:
+        raise MmadError(f"The options of nms do not work ({error}): give each the number that it needs.") from error
     return nms
 
 

@@ -74,7 +74,7 @@ def evaluate_checkpoint(cfg: DictConfig) -> None:
             f"{data.root} has other classes than the checkpoint ({len(data.taxonomy.actions)}, not "
             f"{len(taxonomy.actions)}, or in another order); put a labels.csv there with those of the checkpoint."
         )
-    warn(data.check(data.evaluate_split))
+    warn(data.check(data.evaluate_split, assignment=None))
     module = DetectionModule(detector, taxonomy=taxonomy, seed=trained.seed, protocol=reporting.protocol)
     trainer = instantiate(cfg.trainer, enable_progress_bar=sys.stderr.isatty())
     leave_signals_alone(trainer)

@@ -1,6 +1,5 @@
 """`mmad-report`: a table of the settings that a folder holds runs of, beside a paper's numbers."""
 
-import itertools
 import json
 import os
 import re
@@ -40,12 +39,10 @@ def with_words(arguments: Sequence[str]) -> list[str]:
 
 def report(cfg: DictConfig) -> None:
     """Collects runs, compares their settings, and writes the table in every form."""
-    folders = [Path(each).expanduser() for each in ([cfg.runs] if isinstance(cfg.runs, str) else cfg.runs)]
-    if len(folders) > 1:
-        folders = [each.absolute() for each in folders]
-        if cfg.output is None:
-            raise MmadError("runs= names several folders, so the table needs one of its own: add output=FOLDER")
-    folder = Path(os.path.commonpath(folders))
+    folders = [Path(cfg.runs).expanduser()] if isinstance(cfg.runs, str) else _below_here(cfg.runs)
+    if len(folders) > 1 and cfg.output is None:
+        raise MmadError("runs= names several folders, so the table needs one of its own: add output=FOLDER")
+    folder = folders[0] if len(folders) == 1 else Path(os.path.commonpath(folders))
     output = folder if cfg.output is None else Path(cfg.output).expanduser()
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         raise MmadError("mmad-report makes one table at a time; leave -m out")
@@ -66,7 +63,7 @@ def report(cfg: DictConfig) -> None:
     found = [find_runs(each) for each in folders]
     if empty := [each for each, those in zip(folders, found, strict=True) if not those]:
         raise MmadError(f"runs={empty[0]} holds no run of mmad-train; name the folder of a run or a sweep")
-    runs = list(itertools.chain.from_iterable(found))
+    runs = list({run.folder: run for each in found for run in each}.values())
     name, baseline = folder.resolve().name, None if cfg.baseline is None else str(cfg.baseline)
     arrangement = arrange(group(runs), plan, baseline=baseline, title=f"Settings in {name}")
     truths = _Truths()
@@ -80,6 +77,19 @@ def report(cfg: DictConfig) -> None:
         print(f"note: {sentence}")
     print("", *(f"  {shown(path)}" for path in paths), sep="\n")
     print(f"\nNext: {_next(arrangement, page=shown(output / 'table.html'))}")
+
+
+def _below_here(names: Sequence[str]) -> list[Path]:
+    """Several folders of runs; the table shall not tell where the working folder lies."""
+    folders = [Path(os.path.normpath(name)) for name in names]
+    if not folders:
+        raise MmadError("runs=[] names no folder; give that of a run or a sweep")
+    for each in folders:
+        if each.is_absolute() or each.parts[:1] in ((), ("..",)):
+            raise MmadError(
+                f"runs= names several folders, of which {each} is not below the working folder; go to one above all."
+            )
+    return folders
 
 
 class _Truths:

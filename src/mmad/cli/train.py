@@ -207,7 +207,7 @@ def _train(cfg: DictConfig, folder: Path, earlier: "Earlier") -> float | None:
         introduce(cfg, detector, folder)
         if detector.backbone.load_report is not None:
             print(detector.backbone.load_report)
-        elif list(detector.backbone.parameters()):  # features have none
+        elif earlier.checkpoint is None and list(detector.backbone.parameters()):  # features have none
             what = "backbone starts at random" if cfg.adapter.trains == "everything" else "frozen backbone is random"
             print(f"warning: backbone.weights is not set, so the {what}", file=sys.stderr)
     try:
