@@ -39,7 +39,7 @@ def released(request: pytest.FixtureRequest, tmp_path: Path, numbered_video: Cal
 
 
 def check(root: Path, **changes: object) -> Examination:
-    settings = {"grid": GRID, "assigned": False, "progress": False, **changes}
+    settings = {"grid": GRID, "assignment": None, "progress": False, **changes}
     return examine(partial(MA52Source, root), **settings)  # type: ignore[arg-type]
 
 
